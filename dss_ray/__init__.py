@@ -1,0 +1,1 @@
+"""dss_ray finds fast solvers for diffusion and flow models."""

@@ -1,0 +1,1 @@
+"""Solvers as tables: grids, classical and published tables, the one loop, the reference."""

@@ -1,0 +1,65 @@
+"""The one loop: step a table through a velocity field."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from dss_ray.solver.table import SolverTable
+
+
+class Velocity(Protocol):
+    """dx/dt of the flow: x (B, *sample_shape), t a scalar or (B,), label (B,) int64 or None."""
+
+    def __call__(self, x: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
+        """The velocity at (x, t), of the shape of x."""
+        ...
+
+
+def differences(table: SolverTable) -> tuple[Tensor, Tensor]:
+    """What each step adds: the differences of successive start weights (N,) and rows (N, N)."""
+    start = torch.cat([table.start[:1] - 1, table.start.diff()])
+    weights = torch.cat([table.weights[:1], table.weights.diff(dim=0)])
+    return start, weights
+
+
+def advance(
+    state: Tensor, origin: Tensor, velocities: Sequence[Tensor], start: Tensor, row: Tensor
+) -> Tensor:
+    """One step: ``state + start * origin + sum_j row[j] * velocities[j]``.
+
+    Adding differences to the current state, instead of summing from the origin, lets a pipeline
+    edit the state between steps. Coefficients are float64 and take the state's dtype here.
+
+    Args:
+        state: (B, *sample_shape), the current state x_i.
+        origin: (B, *sample_shape), the start state x_0.
+        velocities: the velocities met so far, each of the state's shape.
+        start: scalar, difference of start weights.
+        row: (N,) or longer than ``velocities``, differences of velocity weights.
+    """
+    for weight, velocity in zip(row.to(state), velocities, strict=False):
+        state = state + weight * velocity
+    return state + start.to(state) * origin if start.requires_grad or start != 0 else state
+
+
+def steps(
+    velocity: Velocity, table: SolverTable, noise: Tensor, label: Tensor | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Step ``table`` from ``noise``; yields (v_i, x_{i+1}), each (B, *sample_shape), N times."""
+    state, velocities = noise, []
+    for time, start, row in zip(table.times.to(noise), *differences(table), strict=True):
+        velocities.append(velocity(state, time, label))
+        state = advance(state, noise, velocities, start, row)
+        yield velocities[-1], state
+
+
+def sample(
+    velocity: Velocity, table: SolverTable, noise: Tensor, label: Tensor | None = None
+) -> Tensor:
+    """The end state (B, *sample_shape) of ``table`` started at ``noise``."""
+    state = noise
+    for _, state in steps(velocity, table, noise, label):
+        pass
+    return state
