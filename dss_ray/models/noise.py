@@ -1,0 +1,51 @@
+"""Start noises and labels: each sample has a stream of its own, whatever the chunking."""
+
+from hashlib import sha256
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dss_ray.errors import unknown
+
+DOMAINS = ("search", "selection", "evaluation")
+
+
+def draw(
+    model_shape: tuple[int, ...],
+    num_classes: int | None,
+    domain: str,
+    seed: int,
+    first: int,
+    count: int,
+) -> tuple[Tensor, Tensor | None]:
+    """The standard normal noises and balanced labels of the samples ``first .. first + count - 1``.
+
+    Sample i depends on (domain, seed, i) alone: the domain and the seed are hashed to the 128-bit
+    key of a Philox generator (Salmon et al. 2011), and i is the high half of its 256-bit counter.
+    So no two samples share numbers, and search never meets the seeds of evaluation.
+
+    Args:
+        model_shape: shape of one sample.
+        num_classes: sample i has the label ``i % num_classes``; None for an unconditional model.
+        domain: what the noise is for: search, selection or evaluation.
+        seed: any integer.
+        first: index of the first sample, at least 0.
+        count: number of samples.
+
+    Returns:
+        noise (count, *model_shape) float32, and label (count,) int64 or None.
+
+    Raises:
+        UsageError: if the domain is unknown.
+    """
+    if domain not in DOMAINS:
+        raise unknown("noise domain", domain, DOMAINS)
+    digest = sha256(f"{domain}:{seed}".encode()).digest()
+    key = np.frombuffer(digest, dtype="<u8", count=2)
+    noise = np.empty((count, *model_shape), dtype=np.float32)
+    for offset in range(count):
+        stream = np.random.Philox(key=key, counter=[0, 0, first + offset, 0])
+        noise[offset] = np.random.Generator(stream).standard_normal(model_shape, np.float32)
+    indices = torch.arange(first, first + count)
+    return torch.from_numpy(noise), None if num_classes is None else indices % num_classes
