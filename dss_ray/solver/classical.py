@@ -1,0 +1,57 @@
+"""Classical solvers by name: each a function from knots to a table."""
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor
+
+from dss_ray.errors import UsageError, unknown
+from dss_ray.solver.adams import adams_table, uniform_adams_table
+from dss_ray.solver.dpm_solver import dpmpp2m_table, dpmpp3m_table, released_dpmpp3m_table
+from dss_ray.solver.exponential import deis_table, ipndm_table
+from dss_ray.solver.heun import heun_table
+from dss_ray.solver.table import SolverTable
+from dss_ray.solver.unipc import unipc_table
+
+CLASSICAL: dict[str, Callable[[Tensor], SolverTable]] = {
+    "euler": partial(adams_table, order=1),
+    "ddim": partial(adams_table, order=1),  # DDIM is Euler in this frame (DPM-Solver, eq. 4.1)
+    "heun": heun_table,
+    "ab1": partial(adams_table, order=1),
+    "ab2": partial(adams_table, order=2),
+    "ab3": partial(adams_table, order=3),
+    "ab4": partial(adams_table, order=4),
+    "ab2-uniform": partial(uniform_adams_table, order=2),
+    "ab3-uniform": partial(uniform_adams_table, order=3),
+    "ab4-uniform": partial(uniform_adams_table, order=4),
+    "dpmpp2m": dpmpp2m_table,
+    "dpmpp3m": dpmpp3m_table,
+    "dpmpp3m-released": released_dpmpp3m_table,
+    "ipndm": partial(ipndm_table, order=4),
+    "ipndm2": partial(ipndm_table, order=2),
+    "ipndm3": partial(ipndm_table, order=3),
+    "deis2": partial(deis_table, order=2),
+    "deis3": partial(deis_table, order=3),
+    "unipc2": partial(unipc_table, order=2),
+    "unipc3": partial(unipc_table, order=3),
+}
+SAME_AS_EULER = ("ddim", "ab1")
+
+
+def classical_table(name: str, knots: Tensor) -> SolverTable:
+    """Table of the classical solver ``name`` on ``knots`` (N + 1,), N queries.
+
+    Raises:
+        UsageError: if the name is unknown, or the method cannot use that number of queries.
+    """
+    if name in ("unipc2-bh1", "unipc3-bh1"):
+        raise UsageError(f"{name}: bh1 diverges at t = 0; use {name[:6]}, which is bh2")
+    if name not in CLASSICAL:
+        raise unknown("classical solver", name, CLASSICAL)
+    return CLASSICAL[name](knots)
+
+
+def baseline_names(nfe: int) -> list[str]:
+    """The classical solvers that differ from each other and can use ``nfe`` queries."""
+    names = [name for name in CLASSICAL if name not in SAME_AS_EULER]
+    return [name for name in names if name != "heun" or nfe % 2 == 0]
