@@ -3,7 +3,7 @@
 import math
 import os
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, SupportsFloat
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -75,10 +75,10 @@ class Row(BaseModel):
     features: str = ""
     samples: int = 0
     rmse: float | None = None
-    evaluations: float | None = None
+    evaluations: int | None = None
     seconds: float | None = None
     reference_seconds: float | None = None
-    reference_evaluations: float | None = None
+    reference_evaluations: int | None = None
     network_seconds: float | None = None
     bundle: str | None = None
     params: dict[str, Param] = {}
@@ -117,9 +117,14 @@ class Row(BaseModel):
         return self.key, self.model, self.nfe, self.guidance
 
 
+def distance_name(features: str) -> str:
+    """What figures call the distance: plain FID is Inception's alone."""
+    return "FID" if features.startswith("inception") else f"FID[{features}]"
+
+
 def infinite(value: object) -> bool:
     """Whether ``value`` is a number that is NaN or infinite."""
-    return isinstance(value, float) and not math.isfinite(value)
+    return isinstance(value, SupportsFloat) and not math.isfinite(value)
 
 
 def append_row(path: Path, row: Row) -> None:
