@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from dss_ray.solver.forms import data_table
-from dss_ray.solver.multistep import NODES, lower_triangle, step_orders, unit_moments
+from dss_ray.solver.multistep import log_snr_moments, lower_triangle, step_orders
 from dss_ray.solver.table import SolverTable
 
 
@@ -38,7 +38,7 @@ def dpmpp3m_weights(knots: Tensor, curvature: float) -> Tensor:
     for i, order in enumerate(step_orders(knots, 3)):
         if order == 3:
             h, before, further = steps[i], steps[i - 1], steps[i - 2]
-            _, slope, square = unit_moments((NODES + 1) / 2, ((NODES - 1) / 2 * h).exp(), 3)
+            _, slope, square = log_snr_moments(h, 3)
             recent, distant = h / before, h / further  # 1 / r0 and 1 / r1
             first, second = before / (before + further), h / (before + further)
             lift = slope * first + curvature * square * second  # weight of D1_0 - D1_1

@@ -59,7 +59,7 @@ def finite_ends(first: float, last: float) -> Tensor:
 def logsnr(u: Tensor, first: float, last: float) -> Tensor:
     """Equal steps of log(t / (1 - t)); ends 0 and 1 count as VP's in between."""
     low, high = finite_ends(first, last).logit()
-    return (low + (high - low) * u).sigmoid()
+    return torch.sigmoid(low + (high - low) * u)
 
 
 def edm(u: Tensor, first: float, last: float, rho: float) -> Tensor:

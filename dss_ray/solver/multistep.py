@@ -30,6 +30,15 @@ def unit_moments(values: Tensor, density: Tensor, count: int) -> Tensor:
     return torch.stack([(mass * values**m).sum() for m in range(count)]) / mass.sum()
 
 
+def log_snr_moments(step: Tensor, count: int) -> Tensor:
+    """Moments (count,) of u in [0, 1], a fraction of a log-SNR step, as data predictions weigh it.
+
+    They are the phi functions of exponential integrators, k! phi_(k + 1) / phi_1 at minus the step
+    (DPM-Solver, arXiv 2206.00927, eq. 3.5), free of cancellation when the step is small.
+    """
+    return unit_moments((NODES + 1) / 2, ((NODES - 1) / 2 * step).exp(), count)
+
+
 def lower_triangle(rows: Sequence[Tensor]) -> Tensor:
     """(N, N) matrix whose row i ends with ``rows[i]`` at the diagonal and is zero elsewhere."""
     count = len(rows)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from dss_ray.solver.forms import consistent_table
-from dss_ray.solver.multistep import NEAR_NOISE, step_orders
+from dss_ray.solver.multistep import NEAR_NOISE, log_snr_moments, step_orders
 from dss_ray.solver.table import SolverTable
 
 
@@ -37,7 +37,7 @@ def mixture(log_snr: Tensor, i: int, order: int, data: list[Tensor]) -> Tensor:
     step = log_snr[i + 1] - log_snr[i]
     places = (log_snr[others] - log_snr[i]) / step
     differences = torch.stack([data[m] - data[i] for m in others])
-    return data[i] + factors(places, step) / places @ differences
+    return torch.addmv(data[i], differences.T, factors(places, step) / places)
 
 
 def factors(places: Tensor, step: Tensor) -> Tensor:
@@ -48,11 +48,6 @@ def factors(places: Tensor, step: Tensor) -> Tensor:
     count = len(places)
     if count == 1:
         return torch.full_like(places, 0.5)
-    scale = torch.expm1(-step)
-    phi, factorial, right = scale / -step - 1, 1, []
-    for k in range(1, count + 1):
-        right.append(phi * factorial / scale)
-        factorial *= k + 1
-        phi = phi / -step - 1 / factorial
     powers = torch.stack([places**k for k in range(count)])
-    return torch.linalg.solve(powers, torch.stack(right))
+    solution: Tensor = torch.linalg.solve(powers, log_snr_moments(step, count + 1)[1:])
+    return solution
