@@ -1,0 +1,81 @@
+"""What a user's model must be: checks of a loaded object against the protocol."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from dss_ray.errors import ModelError
+
+PROBE = 2  # samples of the trial call
+
+
+def explain(error: Exception) -> str:
+    """The kind of an error and the first line of its message."""
+    first = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {first}"
+
+
+def check_attributes(name: str, model: object) -> None:
+    """Every attribute of the protocol is there and is what the protocol says, or ModelError."""
+    expected: dict[str, tuple[str, Callable[[Any], bool]]] = {
+        "name": ("a text", lambda value: isinstance(value, str)),
+        "sample_shape": ("a tuple of positive integers", is_shape),
+        "num_classes": ("a positive integer or None", lambda v: v is None or is_count(v)),
+        "t_min": ("a number from 0 to 1", is_time),
+        "t_max": ("a number from t_min to 1", is_time),
+        "fingerprint": ("a text that changes with the weights", lambda v: isinstance(v, str)),
+    }
+    if not callable(model):
+        raise ModelError(
+            f"model '{name}': expected a callable (x, t, label) -> velocity with the attributes "
+            f"{', '.join(expected)}, got {type(model).__name__}"
+        )
+    missing = [attribute for attribute in expected if not hasattr(model, attribute)]
+    if missing:
+        raise ModelError(f"model '{name}': the returned object lacks {', '.join(missing)}")
+    for attribute, (what, holds) in expected.items():
+        value = getattr(model, attribute)
+        if not holds(value):
+            raise ModelError(f"model '{name}': {attribute} must be {what}, got {value!r}")
+    if not model.t_min < model.t_max:  # type: ignore[attr-defined]
+        raise ModelError(f"model '{name}': t_min must be below t_max")
+
+
+def is_count(value: object) -> bool:
+    """Whether ``value`` is a positive integer."""
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def is_shape(value: object) -> bool:
+    """Whether ``value`` is a tuple of positive integers."""
+    return isinstance(value, tuple) and all(is_count(size) for size in value)
+
+
+def is_time(value: object) -> bool:
+    """Whether ``value`` is a number in [0, 1]."""
+    return isinstance(value, int | float) and 0 <= value <= 1
+
+
+def check_call(name: str, model: Any) -> None:
+    """A trial call on noise returns finite velocities of the state's shape, or ModelError."""
+    weights = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    device = torch.device("cpu") if weights is None else weights.device
+    x = torch.randn(PROBE, *model.sample_shape, device=device)
+    t = torch.tensor((model.t_min + model.t_max) / 2, device=device)
+    label = None
+    if model.num_classes is not None:
+        label = torch.arange(PROBE, device=device) % model.num_classes
+    try:
+        with torch.no_grad():
+            velocity = model(x, t, label)
+    except Exception as error:
+        raise ModelError(f"model '{name}': a trial call failed: {explain(error)}") from error
+    found = tuple(velocity.shape) if isinstance(velocity, torch.Tensor) else type(velocity).__name__
+    if found != tuple(x.shape):
+        raise ModelError(
+            f"model '{name}': called with x {tuple(x.shape)} it must return as much, got {found}"
+        )
+    if not velocity.isfinite().all():
+        raise ModelError(f"model '{name}': returned NaN or infinity on standard normal noise")

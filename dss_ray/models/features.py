@@ -1,0 +1,78 @@
+"""Named feature extractors, with which samples are compared."""
+
+from torch import Tensor, nn
+
+from dss_ray.errors import unknown
+from dss_ray.models import checkpoint, digits
+
+DIGITS_CNN_DIM = 48
+
+
+class DigitsCNN(nn.Module):
+    """A classifier of 8 x 8 digits in [0, 1]; its features are the input of the last activation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 24, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(24, 48, 3, stride=2, padding=1),
+            nn.GELU(),
+            nn.Conv2d(48, 64, 3, stride=2, padding=1),
+            nn.GELU(),
+            nn.Flatten(),
+            nn.Linear(256, DIGITS_CNN_DIM),
+        )
+        self.head = nn.Sequential(nn.GELU(), nn.Linear(DIGITS_CNN_DIM, digits.NUM_CLASSES))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Features (B, 48) of images (B, 1, 8, 8)."""
+        found: Tensor = self.layers(2 * images - 1)
+        return found
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, 10) of images (B, 1, 8, 8)."""
+        logits: Tensor = self.head(self.features(images))
+        return logits
+
+
+class Extractor(nn.Module):
+    """A frozen network as a map from images to features, differentiable in the images.
+
+    Attributes:
+        name: under which figures made with it are shown, as in ``FID[digits-cnn]``.
+        dim: number of features.
+        fingerprint: hex digest of the weights.
+    """
+
+    def __init__(self, name: str, network: DigitsCNN, dim: int) -> None:
+        super().__init__()
+        self.network = network.requires_grad_(False).eval()
+        self.name, self.dim = name, dim
+        self.fingerprint = checkpoint.fingerprint(network.state_dict())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features (B, dim) float32 of images (B, *shape) in [0, 1]."""
+        return self.network.features(images.float())
+
+
+def digits_cnn() -> Extractor:
+    """The shipped classifier of scikit-learn's digits."""
+    network = DigitsCNN()
+    checkpoint.restore(network, checkpoint.SHIPPED / "digits-cnn.safetensors")
+    return Extractor("digits-cnn", network, DIGITS_CNN_DIM)
+
+
+EXTRACTORS = {"digits-cnn": digits_cnn}
+
+
+def load_extractor(name: str) -> Extractor:
+    """The extractor of that name.
+
+    Raises:
+        UsageError: if the name is unknown.
+        FileError: if its weights are missing or corrupt.
+    """
+    if name not in EXTRACTORS:
+        raise unknown("feature extractor", name, EXTRACTORS)
+    return EXTRACTORS[name]()

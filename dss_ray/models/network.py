@@ -1,0 +1,68 @@
+"""A torch network as a velocity model: always in eval mode, its weights frozen."""
+
+from collections.abc import Callable
+from typing import Self
+
+from torch import Tensor, full, nn
+
+from dss_ray.models import checkpoint
+
+
+class NetworkVelocity(nn.Module):
+    """The velocity model of a network that is called as (x, t, label) and returns the velocity.
+
+    The network runs in the dtype of its weights; the velocity comes back in that of x, so that a
+    solver may keep float64 states. A missing label is the null label. Being an ``nn.Module``, it
+    moves with ``to``.
+
+    Args:
+        network: called with x (B, *sample_shape), t (B,) and, if conditional, label (B,) int64.
+        name: what reports call it.
+        sample_shape: shape of one state.
+        num_classes: number of labels, or None when the network takes no label.
+        settings: what else than the weights decides the output; part of the fingerprint.
+        features: name of the extractor that judges its samples, if the package has one.
+        decode: states -> images in [0, 1], if they have such.
+        t_range: smallest and largest query time.
+    """
+
+    decode: Callable[[Tensor], Tensor]  # absent where there are no images
+
+    def __init__(
+        self,
+        network: nn.Module,
+        name: str,
+        sample_shape: tuple[int, ...],
+        num_classes: int | None,
+        *,
+        settings: object = None,
+        features: str | None = None,
+        decode: Callable[[Tensor], Tensor] | None = None,
+        t_range: tuple[float, float] = (0.0, 1.0),
+    ) -> None:
+        super().__init__()
+        self.network = network.requires_grad_(False)
+        self.name, self.sample_shape, self.num_classes = name, sample_shape, num_classes
+        self.t_min, self.t_max = t_range
+        self.features = features
+        self.fingerprint = checkpoint.fingerprint(network.state_dict(), settings)
+        if decode is not None:
+            self.decode = decode
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in eval mode: a network in train mode drops labels at random."""
+        del mode
+        return super().train(False)
+
+    def forward(self, x: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
+        """dx/dt (B, *sample_shape) in the dtype of x; t scalar or (B,), label (B,) or None."""
+        weight = next(self.network.parameters())
+        state, times = x.to(weight.dtype), t.to(weight).expand(len(x))
+        if self.num_classes is None:
+            velocity: Tensor = self.network(state, times)
+            return velocity.to(x.dtype)
+        if label is None:
+            label = full((len(x),), self.num_classes, device=x.device)
+        velocity = self.network(state, times, label)
+        return velocity.to(x.dtype)

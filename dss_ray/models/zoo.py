@@ -1,0 +1,98 @@
+"""Models by name: the zoo's own, and any callable of a user's."""
+
+import importlib
+import re
+from collections.abc import Callable
+from typing import Any, cast
+
+from dss_ray.errors import DssError, ModelError, unknown
+from dss_ray.models import checkpoint, digits, gaussian
+from dss_ray.models.conformity import check_attributes, check_call, explain
+from dss_ray.models.network import NetworkVelocity
+from dss_ray.models.protocol import VelocityModel
+from dss_ray.models.sit import SiT, SiTSettings
+
+DIGITS_SIT = SiTSettings(
+    input_size=8,
+    patch_size=2,
+    in_channels=1,
+    hidden_size=80,
+    depth=4,
+    num_heads=5,
+    num_classes=digits.NUM_CLASSES,
+    learn_sigma=False,
+)
+
+
+def digits_sit() -> NetworkVelocity:
+    """A rectified-flow SiT of scikit-learn's digits, class-conditional."""
+    network = SiT(DIGITS_SIT)
+    checkpoint.restore(network, checkpoint.SHIPPED / "digits-sit.safetensors")
+    return NetworkVelocity(
+        network,
+        "digits-sit",
+        digits.SHAPE,
+        digits.NUM_CLASSES,
+        settings=DIGITS_SIT,
+        features="digits-cnn",
+        decode=digits.decode,
+    )
+
+
+ZOO: dict[str, Callable[..., VelocityModel]] = {
+    "digits-sit": digits_sit,
+    "gaussian-mixture": gaussian.plane,
+}
+
+
+def model_names() -> list[str]:
+    """The names of the zoo's models."""
+    return list(ZOO)
+
+
+def check_model_name(name: str) -> None:
+    """Raise UsageError unless ``name`` is one of the zoo's or ``package.module:callable``."""
+    if name not in ZOO and not re.fullmatch(r"[\w.]+:\w+", name):
+        raise unknown("model", name, [*ZOO, "package.module:callable"])
+
+
+def load_model(name: str, **kwargs: Any) -> VelocityModel:
+    """The model of that name, checked against the protocol.
+
+    Args:
+        name: one of ``model_names()``, or ``package.module:callable`` for a callable that
+            returns a model.
+        kwargs: keyword arguments of the callable.
+
+    Raises:
+        UsageError: if the name is unknown.
+        ModelError: if the callable cannot be imported, fails, or returns no velocity model.
+    """
+    check_model_name(name)
+    build = ZOO[name] if name in ZOO else imported(name)
+    try:
+        model = build(**kwargs)
+    except DssError:
+        raise
+    except Exception as error:
+        raise ModelError(f"model '{name}': {explain(error)} (called with {kwargs})") from error
+    check_attributes(name, model)
+    if name not in ZOO:
+        check_call(name, model)
+    return cast(VelocityModel, model)
+
+
+def imported(name: str) -> Callable[..., object]:
+    """The callable that ``package.module:callable`` names."""
+    place, _, attribute = name.partition(":")
+    try:
+        module = importlib.import_module(place)
+    except Exception as error:
+        raise ModelError(f"model '{name}': cannot import '{place}': {explain(error)}") from error
+    build = getattr(module, attribute, None)
+    if not callable(build):
+        found = "nothing" if build is None else type(build).__name__
+        raise ModelError(
+            f"model '{name}': '{attribute}' in {place} must be a callable, found {found}"
+        )
+    return cast(Callable[..., object], build)
