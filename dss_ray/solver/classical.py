@@ -15,7 +15,7 @@ from dss_ray.solver.unipc import unipc_table
 
 CLASSICAL: dict[str, Callable[[Tensor], SolverTable]] = {
     "euler": partial(adams_table, order=1),
-    "ddim": partial(adams_table, order=1),  # DDIM is Euler in this frame (DPM-Solver, eq. 4.1)
+    "ddim": partial(adams_table, order=1),  # DDIM is Euler in this frame, see test_textbook
     "heun": heun_table,
     "ab1": partial(adams_table, order=1),
     "ab2": partial(adams_table, order=2),

@@ -17,7 +17,7 @@ from dss_ray.solver.table import SolverTable
 def ipndm_table(knots: Tensor, order: int) -> SolverTable:
     """Improved PNDM on ``knots`` (N + 1,): equal-step Adams-Bashforth of the noise prediction.
 
-    Zhang and Chen, DEIS, arXiv 2204.13902, appendix on iPNDM; the transfer is DDIM's.
+    From the DEIS paper, Zhang and Chen, arXiv 2204.13902; the transfer is DDIM's.
     """
     return noise_table(knots, constant_weights(len(knots) - 1, order))
 
@@ -25,7 +25,7 @@ def ipndm_table(knots: Tensor, order: int) -> SolverTable:
 def deis_weights(knots: Tensor, order: int) -> Tensor:
     """Noise-form weights (N, N) of tAB-DEIS: polynomials in t, integrated in sigma / alpha.
 
-    Zhang and Chen, arXiv 2204.13902, eq. 15 with t the frame's time; ``order`` counts noise
+    Zhang and Chen, arXiv 2204.13902, with t the frame's time; ``order`` counts noise
     predictions (the paper's tAB index plus one). A first knot 0 counts as 1e-6.
     """
     rows, times = [], knots.clamp(min=NEAR_NOISE)

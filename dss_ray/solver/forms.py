@@ -40,7 +40,7 @@ def noise_table(knots: Tensor, weights: Tensor, times: Tensor | None = None) -> 
     """Table of x' = r x + (1 - r) sum_j W[i, j] e_j, r = t' / t; see velocity_table.
 
     e_j = x_j - t_j v_j is the noise prediction at ``knots[j]``: the form of iPNDM and DEIS (arXiv
-    2204.13902, eq. 15), in the package's frame. A step from t = 0 is Euler's.
+    2204.13902), in the package's frame. A step from t = 0 is Euler's.
     """
     check_rows(knots, weights)
     return consistent_table(knots, run_recursion(knots, weights, 1.0, knots), times)

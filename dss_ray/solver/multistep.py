@@ -34,7 +34,7 @@ def log_snr_moments(step: Tensor, count: int) -> Tensor:
     """Moments (count,) of u in [0, 1], a fraction of a log-SNR step, as data predictions weigh it.
 
     They are the phi functions of exponential integrators, k! phi_(k + 1) / phi_1 at minus the step
-    (DPM-Solver, arXiv 2206.00927, eq. 3.5), free of cancellation when the step is small.
+    (DPM-Solver, arXiv 2206.00927, eq. B.2), free of cancellation when the step is small.
     """
     return unit_moments((NODES + 1) / 2, ((NODES - 1) / 2 * step).exp(), count)
 

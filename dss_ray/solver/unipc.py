@@ -9,7 +9,7 @@ from dss_ray.solver.table import SolverTable
 
 
 def unipc_table(knots: Tensor, order: int) -> SolverTable:
-    """UniPC (bh2) of ``order`` on ``knots`` (N + 1,) (arXiv 2302.04867, algorithms 5 to 8).
+    """UniPC (bh2) of ``order`` on ``knots`` (N + 1,), predicting data (arXiv 2302.04867).
 
     The correction of each state is part of the next row, so that one query serves both; the last
     state is predicted only. Coefficients at t = 0 are taken at 1e-6.
@@ -43,7 +43,7 @@ def mixture(log_snr: Tensor, i: int, order: int, data: list[Tensor]) -> Tensor:
 def factors(places: Tensor, step: Tensor) -> Tensor:
     """Coefficients (k,) of the divided differences at ``places`` (k,), in units of the step.
 
-    They solve R a = b / B(h) (arXiv 2302.04867, eq. 5); for a single difference bh2 takes 1/2.
+    They solve R a = b / B(h) (arXiv 2302.04867, theorem 3.1); a single difference gets 1/2.
     """
     count = len(places)
     if count == 1:

@@ -11,7 +11,7 @@ def frame_time(vp_time: Tensor) -> Tensor:
     """Frame time a / (a + s) of a VP diffusion time, elementwise.
 
     With log a(T) = -T^2 (beta_1 - beta_0) / 4 - T beta_0 / 2 and s^2 = 1 - a^2
-    (Score SDE, arXiv 2011.13456, eq. 29).
+    (Score SDE, arXiv 2011.13456, eq. 33).
 
     Args:
         vp_time: float64, diffusion time, 0 = data, about 1 = noise.
