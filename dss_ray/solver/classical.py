@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from dss_ray.errors import UsageError, unknown
@@ -52,6 +53,28 @@ def classical_table(name: str, knots: Tensor) -> SolverTable:
 
 
 def baseline_names(nfe: int) -> list[str]:
-    """The classical solvers that differ from each other and can use ``nfe`` queries."""
+    """Names of the classical solvers that can use ``nfe`` queries, Euler once only."""
     names = [name for name in CLASSICAL if name not in SAME_AS_EULER]
     return [name for name in names if name != "heun" or nfe % 2 == 0]
+
+
+def baseline_tables(knots: Tensor) -> dict[str, SolverTable]:
+    """Classical tables by name that differ from each other on ``knots`` (N + 1,).
+
+    Few steps leave no history for the higher orders, and on equal steps variable coefficients are
+    the constant ones: of equal tables the first name of CLASSICAL is kept.
+    """
+    tables: dict[str, SolverTable] = {}
+    for name in baseline_names(len(knots) - 1):
+        table = classical_table(name, knots)
+        if not any(same_solver(table, other) for other in tables.values()):
+            tables[name] = table
+    return tables
+
+
+def same_solver(one: SolverTable, other: SolverTable) -> bool:
+    """Whether two tables make the same queries and take the same steps, up to rounding."""
+    return all(
+        torch.allclose(getattr(one, field), getattr(other, field), rtol=0, atol=1e-10)
+        for field in ("times", "start", "weights")
+    )

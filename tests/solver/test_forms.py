@@ -5,7 +5,7 @@ import torch
 
 from dss_ray.errors import TableError, UsageError
 from dss_ray.solver.adams import adams_weights, constant_weights
-from dss_ray.solver.classical import CLASSICAL, baseline_names, classical_table
+from dss_ray.solver.classical import CLASSICAL, baseline_names, baseline_tables, classical_table
 from dss_ray.solver.forms import data_table, noise_table, velocity_table
 from dss_ray.solver.grids import make_grid
 from dss_ray.solver.sampling import sample
@@ -119,11 +119,25 @@ def test_heun_needs_an_even_number_of_queries():
     assert "heun" in baseline_names(6) and "heun" not in baseline_names(5)
 
 
-def test_baselines_differ_from_each_other():
-    tables = [classical_table(n, make_grid("power:1.5", 6)) for n in baseline_names(6)]
+@pytest.mark.parametrize(("spec", "nfe"), [("uniform", 3), ("uniform", 6), ("power:1.5", 6)])
+def test_baselines_differ_from_each_other(spec, nfe):
+    tables = list(baseline_tables(make_grid(spec, nfe)).values())
     for i, table in enumerate(tables):
         for other in tables[:i]:
-            assert (table.weights - other.weights).abs().max() > 1e-6
+            assert (
+                max(
+                    (table.weights - other.weights).abs().max(),
+                    1 - (table.times == other.times).double().mean(),
+                )
+                > 1e-6
+            )
+
+
+def test_baselines_leave_out_only_what_another_name_covers():
+    assert list(baseline_tables(make_grid("power:1.5", 1))) == ["euler"]
+    assert "ab4" not in baseline_tables(make_grid("power:1.5", 3))
+    assert "ab2-uniform" not in baseline_tables(make_grid("uniform", 6))
+    assert list(baseline_tables(make_grid("power:1.5", 6))) == baseline_names(6)
 
 
 def test_unknown_and_refused_solvers_say_what_to_do():
