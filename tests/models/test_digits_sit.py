@@ -1,0 +1,67 @@
+"""What the shipped digits-sit samples, without guidance, at 40 evaluations of high order."""
+
+import pytest
+import torch
+from sklearn.svm import SVC
+
+from dss_ray.evaluation.frechet import frechet_distance
+from dss_ray.evaluation.statistics import Statistics
+from dss_ray.models import digits
+from dss_ray.models.features import load_extractor
+from dss_ray.models.noise import draw
+from dss_ray.models.zoo import load_model
+from dss_ray.solver.adams import adams_table
+from dss_ray.solver.grids import make_grid
+from dss_ray.solver.sampling import sample
+
+COUNT, CHUNK = 1000, 250
+TRAINING, HELD_OUT = digits.images("training"), digits.images("held-out")
+
+
+@pytest.fixture(scope="module")
+def samples():
+    """1,000 samples rounded to 256 greys, as (images in [0, 1], labels)."""
+    model, table = load_model("digits-sit"), adams_table(make_grid("cosine", 40), 4)
+    noise, label = draw(model.sample_shape, model.num_classes, "evaluation", 1234, 0, COUNT)
+    with torch.no_grad():
+        ends = [
+            sample(model, table, x, y)
+            for x, y in zip(noise.split(CHUNK), label.split(CHUNK), strict=True)
+        ]
+    return (model.decode(torch.cat(ends)) * 255).round() / 255, label
+
+
+def to_nearest(images, others):
+    """Distance of each image to the nearest other one."""
+    return torch.cdist(images.flatten(1), others.flatten(1)).amin(1)
+
+
+def test_a_foreign_classifier_names_97_percent_of_the_samples_as_their_label(samples):
+    images, label = samples
+    real = digits.images()
+    classifier = SVC(C=10).fit(digits.decode(real.images).flatten(1), real.labels)
+    assert (classifier.predict(images.flatten(1)) == label.numpy()).mean() >= 0.97
+
+
+def test_samples_are_as_far_from_the_training_digits_as_held_out_ones(
+    samples, record_testsuite_property
+):
+    training = digits.decode(TRAINING.images)
+    ours = to_nearest(samples[0], training).median()
+    real = to_nearest(digits.decode(HELD_OUT.images), training).median()
+    record_testsuite_property("median distance to the nearest training digit", float(ours))
+    record_testsuite_property("that of held-out digits", float(real))
+    assert 0.9 < ours / real < 1.1
+
+
+def test_samples_are_as_near_to_held_out_digits_as_training_digits_are(
+    samples, record_testsuite_property
+):
+    extractor = load_extractor("digits-cnn")
+    ours, training, held_out = (
+        Statistics.of(extractor(images))
+        for images in (samples[0], digits.decode(TRAINING.images), digits.decode(HELD_OUT.images))
+    )
+    distance = frechet_distance(ours, held_out)
+    record_testsuite_property("FID[digits-cnn] to held-out digits", distance)
+    assert distance < 2 * frechet_distance(training, held_out)
