@@ -122,13 +122,17 @@ def render(board: Sequence[dict[str, Any]], title: str = "") -> Table:
     for head in ["guid-\nance", name.replace("[", "\n["), "rmse", "evalu-\nations", "sec-\nonds"]:
         table.add_column(Text(head), justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for place, entries in groupby(board, itemgetter("model", "features", "nfe")):
-        model = f"{place[0]} {distance_name(place[1])}"
+    for _, entries in groupby(board, itemgetter("model", "features", "nfe")):
         for entry in entries:
-            texts = ([Text(model)] if len(fronts) > 1 else []) + cells(entry)
+            texts = ([Text(front_name(entry))] if len(fronts) > 1 else []) + cells(entry)
             table.add_row(*texts, style="bold" if entry["searched"] else None)
         table.add_section()
     return table
+
+
+def front_name(entry: dict[str, Any]) -> str:
+    """What tells the fronts of one leaderboard apart."""
+    return f"{entry['model']} {distance_name(entry['features'])}"
 
 
 def cells(entry: dict[str, Any]) -> list[Text]:
@@ -163,3 +167,15 @@ def to_csv(board: Sequence[dict[str, Any]]) -> str:
     for entry in board:
         writer.writerow(entry | {"fid_values": " ".join(map(repr, entry["fid_values"]))})
     return text.getvalue()
+
+
+def to_markdown(board: Sequence[dict[str, Any]]) -> str:
+    """The leaderboard as a Markdown table with the columns of ``render``."""
+    fronts = {(entry["model"], entry["features"]) for entry in board}
+    name = distance_name(board[0]["features"]) if len(fronts) == 1 else "FID"
+    heads = ["NFE", "solver", "method", "grid", "guidance", name, "rmse", "evaluations", "seconds"]
+    lines = [["model", *heads, "verdict"], ["---"] * (len(heads) + 2)]
+    for entry in board:
+        model = entry["model"] if len(fronts) == 1 else front_name(entry)
+        lines.append([model, *(text.plain for text in cells(entry))])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{CAPTION}\n"

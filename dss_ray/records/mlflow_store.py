@@ -1,0 +1,222 @@
+"""Record sweeps in MLflow: a parent run per sweep, a child run per trial; all of MLflow is here.
+
+MLflow is a view of what happened; ``rows.jsonl`` is the record. Only the driver writes, with few
+and batched calls: eight writers on one SQLite file took ten times longer per run than one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from dss_ray.errors import DssError
+from dss_ray.records.leaderboard import leaderboard_rows, to_csv, to_markdown
+from dss_ray.records.plots import plot_front
+from dss_ray.records.rows import Param, Row
+from dss_ray.records.run_fields import (
+    History,
+    figures,
+    front_points,
+    losses,
+    run_name,
+    saved_view,
+)
+
+if TYPE_CHECKING:  # importing mlflow takes seconds, and most commands record nothing
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+EXPERIMENT = "dss_ray"
+KEY, SWEEP = "dss.key", "dss.sweep"
+NOTE, PARENT, VIEW = "mlflow.note.content", "mlflow.parentRunId", "mlflow.sharedViewState."
+
+
+class StoreError(DssError, OSError):
+    """The MLflow store cannot be reached, or refuses what is written."""
+
+
+class SweepRecorder:
+    """The writer of one sweep's runs; opening it ends those that a killed process left running.
+
+    Args:
+        name: of the sweep.
+        swept: names of all swept values, so that every run has the same parameters.
+        features: the extractor of the distances.
+        constants: what is the same in every trial, as tags.
+        resume: go on in the newest parent run of that name, if there is one.
+        uri: of the store; ``tracking_uri()`` by default.
+
+    Raises:
+        StoreError: if the store cannot be opened; the methods too, where it fails them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        swept: Sequence[str],
+        features: str,
+        constants: Mapping[str, Param],
+        resume: bool = False,
+        uri: str | None = None,
+    ) -> None:
+        self.name, self.swept, self.uri = name, tuple(swept), uri or tracking_uri()
+        self.tags = {key: str(value) for key, value in constants.items()}
+        self.tags |= {SWEEP: name, "features": features}
+        with translated(self.uri):
+            self.client = open_client(self.uri)
+            self.experiment = open_experiment(self.client, self.uri)
+            view = saved_view(name, features, swept)
+            self.client.set_experiment_tag(self.experiment, f"{VIEW}{name}", view)
+            found = self.parents() if resume else []
+            self.parent = found[0].info.run_id if found else self.create(name, {})
+            if found:
+                self.client.update_run(self.parent, status="RUNNING")
+            self.runs = {run.data.tags[KEY]: run.info.run_id for run in self.children()}
+        self.running = set[str]()
+        self.reconcile()
+
+    def begin(self, key: str, trial: int | None, params: Mapping[str, Param]) -> None:
+        """Open the run of a trial that starts, or again the run that has this key."""
+        self.running.add(key)
+        with translated(self.uri):
+            if key in self.runs:
+                self.client.update_run(self.runs[key], status="RUNNING")
+                return
+            run = self.create(run_name(trial, params) or key, {KEY: key, PARENT: self.parent})
+            from mlflow.entities import Param as Parameter
+
+            # A parameter that some runs lack would drop those runs from the compare view's plots.
+            values = dict.fromkeys(self.swept) | dict(params)
+            pairs = [Parameter(n, "-" if v is None else str(v)) for n, v in values.items()]
+            self.client.log_batch(run, params=pairs)
+            self.runs[key] = run
+
+    def finish(self, row: Row, history: History | None = None, files: Iterable[Path] = ()) -> None:
+        """Record a trial's row, its search's losses and its files, and end its run.
+
+        A later call with the final row adds the figures on fresh seeds.
+        """
+        if row.key not in self.runs:
+            self.begin(row.key, row.trial, row.params)
+        run, failed = self.runs[row.key], row.status == "failed"
+        tags = {"solver": row.solver, "kind": row.kind, "model": row.model}
+        tags |= {"error": str(row.error), NOTE: f"Failed: {row.error}"} if failed else {}
+        tags |= {"finalist": "true", NOTE: "Finalist"} if row.final and not failed else {}
+        points = [(name, value, 0) for name, value in figures(row).items()]
+        points += [("loss", loss, step) for step, loss in losses(history or {})]
+        with translated(self.uri):
+            self.log(run, points, tags)
+            for file in files:
+                self.client.log_artifact(run, str(file))
+            if failed or row.key in self.running:
+                self.client.set_terminated(run, "FAILED" if failed else "FINISHED")
+        self.running.discard(row.key)
+
+    def reconcile(self) -> int:
+        """End the sweep's trials that still run as KILLED; returns how many there were."""
+        with translated(self.uri):
+            running = [run for run in self.children() if run.info.status == "RUNNING"]
+            for run in running:
+                self.client.set_terminated(run.info.run_id, "KILLED")
+        self.running.clear()
+        return len(running)
+
+    def close(self, rows: Sequence[Row], *, interrupted: bool = False) -> None:
+        """Give the parent the leaderboard of all rows and its picture, and end it."""
+        self.reconcile()
+        board = leaderboard_rows(rows)
+        ended = [row.status for row in rows if row.searched]
+        points = [(f"trials_{end}", float(ended.count(end)), 0) for end in ("done", "failed")]
+        with translated(self.uri), tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "leaderboard.csv").write_text(to_csv(board), encoding="utf-8")
+            plot_front(rows, Path(folder) / "front.png", self.name)
+            self.client.log_artifacts(self.parent, folder)
+            self.log(self.parent, points + front_points(board), {NOTE: to_markdown(board)})
+            self.client.set_terminated(self.parent, "KILLED" if interrupted else "FINISHED")
+
+    def create(self, name: str, tags: Mapping[str, str]) -> str:
+        """A new run's id."""
+        source = {"mlflow.source.name": "dss-ray sweep", "mlflow.source.type": "JOB"}
+        tags = self.tags | source | dict(tags)
+        return str(self.client.create_run(self.experiment, tags=tags, run_name=name).info.run_id)
+
+    def log(
+        self, run: str, points: Iterable[tuple[str, float, int]], tags: Mapping[str, str]
+    ) -> None:
+        """Write (metric, value, step) points of now, and tags, in one batch."""
+        from mlflow.entities import Metric, RunTag
+
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, value, now, step) for name, value, step in points]
+        self.client.log_batch(run, metrics, tags=[RunTag(*pair) for pair in tags.items()])
+
+    def parents(self) -> list[Run]:
+        """The parent runs of sweeps of this name, the newest first."""
+        return [r for r in self.find(f'tags.`{SWEEP}` = "{self.name}"') if KEY not in r.data.tags]
+
+    def children(self) -> list[Run]:
+        """The runs of this sweep's trials."""
+        return self.find(f"tags.`{PARENT}` = '{self.parent}'")
+
+    def find(self, query: str) -> list[Run]:
+        """All runs that match, the newest first."""
+        found, token = list["Run"](), None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment], query, order_by=["start_time DESC"], page_token=token
+            )
+            found, token = found + list(page), page.token
+            if not token:
+                return found
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI, else the file that a plain ``mlflow ui`` in this folder reads."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path('mlflow.db').resolve()}"
+
+
+def open_client(uri: str) -> MlflowClient:
+    """A quiet client: no migration log on a store's first use, no usage data sent."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow.tracking import MlflowClient
+
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return MlflowClient(tracking_uri=uri)
+
+
+def open_experiment(client: MlflowClient, uri: str) -> str:
+    """The id of the experiment of all sweeps; an SQLite file has its artifacts beside it."""
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
+        file = re.match(r"sqlite:///([^?]+)", uri)
+        folder = (Path(file[1]).resolve().parent / "mlartifacts").as_uri() if file else None
+        return str(client.create_experiment(EXPERIMENT, artifact_location=folder))
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+@contextmanager
+def translated(uri: str) -> Iterator[None]:
+    """MLflow's errors as a StoreError, whose text never holds the password of ``uri``."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
+        text = str(error).partition("\n")[0]
+        secret = urlsplit(uri).password or ""
+        for form in filter(None, (secret, unquote(secret))):
+            text = text.replace(form, "***")
+        raise StoreError(f"the MLflow store failed: {text}; check MLFLOW_TRACKING_URI") from None

@@ -1,0 +1,88 @@
+"""How a row looks as a run of the tracker: its name, figures, losses, and the view of a sweep."""
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dss_ray.records.rows import Param, Row
+
+NAMED = ("nfe", "method", "grid", "guidance", "model")  # swept values that a run's name shows
+FIGURES = ("rmse", "evaluations", "seconds")
+COSTS = ("reference_seconds", "reference_evaluations", "network_seconds")
+LOSSES = 500  # at most so many per run; a batch takes 1000 metrics
+History = Mapping[str, Sequence[tuple[int, float]]]
+
+
+def run_name(trial: int | None, params: Mapping[str, Param]) -> str:
+    """A short name, the telling values first: lists cut it off, as in "#012 nfe=5 gradient"."""
+    parts = [] if trial is None else [f"#{trial:03d}"]
+    for name in NAMED:
+        value = params.get(name)
+        if value is not None:
+            parts.append(value if isinstance(value, str) else f"{name}={value:g}")
+    return " ".join(parts)
+
+
+def distance_metric(features: str) -> str:
+    """The metric's name of a distance: "fid" for Inception's features, else "fid_digits_cnn"."""
+    return "fid" if features.startswith("inception") else re.sub(r"\W+", "_", f"fid_{features}")
+
+
+def figures(row: Row) -> dict[str, float]:
+    """The figures that the row has, by metric name.
+
+    The distance on the selection seeds is in every run; a finalist's on fresh seeds stands beside
+    it, so that no column mixes the two.
+    """
+    fid = distance_metric(row.features)
+    values = {fid: row.selection_fid if row.final else row.fid}
+    if row.final:
+        values |= {f"{fid}_fresh": row.fid, f"{fid}_fresh_spread": row.fid_spread}
+    values |= {name: getattr(row, name) for name in FIGURES + COSTS}
+    if row.fid is not None:
+        values["fid_samples"] = row.samples
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def losses(history: History) -> list[tuple[int, float]]:
+    """The finite losses of all stages as (step, loss), one stage after the other, evenly thinned.
+
+    Every run has the one curve, whatever its methods, in the units of each stage's objective.
+    """
+    points, offset = list[tuple[int, float]](), 0
+    for stage in history.values():
+        points += [(offset + step, loss) for step, loss in stage if math.isfinite(loss)]
+        offset += stage[-1][0] + 1 if stage else 0
+    stride = math.ceil(len(points) / LOSSES) or 1
+    return points[::-stride][::-1]  # from the end, so that the last loss is kept
+
+
+def front_points(board: Sequence[Mapping[str, Any]]) -> list[tuple[str, float, int]]:
+    """The leaderboard as curves over NFE: (metric, distance, NFE) per model and kind."""
+    return [
+        (f"best_{distance_metric(e['features'])}/{e['model']}/{e['kind']}", e["fid"], e["nfe"])
+        for e in board
+        if e["fid"] is not None
+    ]
+
+
+def saved_view(name: str, features: str, swept: Sequence[str]) -> str:
+    """A saved view of MLflow's runs page: the sweep's trials, best first, with what one compares.
+
+    The page itself shows neither parameters nor metrics until one picks them column by column.
+    """
+    fid = distance_metric(features)
+    metrics = [f"metrics.`{metric}`" for metric in (fid, f"{fid}_fresh", *FIGURES)]
+    state = {
+        "searchFilter": f'tags.`dss.sweep` = "{name}"',
+        "orderByKey": f"metrics.`{fid}`",
+        "orderByAsc": True,
+        "selectedColumns": [
+            "attributes.`Description`",
+            *metrics,
+            *(f"params.`{p}`" for p in swept),
+        ],
+    }
+    return json.dumps({"name": f"sweep {name}", "state": json.dumps(state)})
