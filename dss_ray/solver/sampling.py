@@ -1,7 +1,7 @@
 """The one loop: step a table through a velocity field."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
@@ -39,9 +39,18 @@ def advance(
         start: scalar, difference of start weights.
         row: (N,) or longer than ``velocities``, differences of velocity weights.
     """
-    for weight, velocity in zip(row.to(state), velocities, strict=False):
-        state = state + weight * velocity
-    return state + start.to(state) * origin if start.requires_grad or start != 0 else state
+    for weight, velocity in zip(scalars(row, state), velocities, strict=False):
+        if isinstance(weight, Tensor) or weight != 0:
+            state = state + weight * velocity
+    (weight,) = scalars(start[None], state)
+    return state + weight * origin if isinstance(weight, Tensor) or weight != 0 else state
+
+
+def scalars(coefficients: Tensor, like: Tensor) -> Sequence[Tensor | float]:
+    """Tensors where gradients flow, else numbers: a fine reference has mostly zeros to skip."""
+    if coefficients.requires_grad:
+        return list(coefficients.to(like))
+    return cast(Sequence[float], coefficients.tolist())
 
 
 def steps(

@@ -1,0 +1,114 @@
+"""The paper's recipe, exactly (Differentiable Solver Search, arXiv 2505.21114, section 5)."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import huber_loss
+
+from dss_ray.models.meter import Meter
+from dss_ray.models.teacher import Teacher
+from dss_ray.search.gradient import Descent, descend, trajectory_loss
+from dss_ray.search.lion import Lion
+from dss_ray.search.parametrization import Parametrization
+from dss_ray.search.result import Batch, Batches, SearchResult, SearchSettings
+from dss_ray.solver.forms import velocity_table
+from dss_ray.solver.sampling import steps
+from dss_ray.solver.table import SolverTable
+
+TEACHER_STEPS = 100
+ITERATIONS, BATCH_SIZE, LEARNING_RATE = 1565, 32, 0.01
+HUBER_WEIGHT, HUBER_DELTA = 1000.0, 0.001
+NARROW_NFES, NARROW_ROWS = (5, 6), 2  # the last rows there keep only their nearest coefficient
+
+
+@dataclass(frozen=True, eq=False)
+class EulerBatch:
+    """Euler states of a few samples; ``at`` is the nearest one, as in the published code."""
+
+    states: Tensor  # (steps + 1, B, *sample_shape)
+    knots: Tensor
+    label: Tensor | None
+
+    @property
+    def noise(self) -> Tensor:
+        """Start states (B, *sample_shape)."""
+        return self.states[0]
+
+    @property
+    def end(self) -> Tensor:
+        """End states (B, *sample_shape)."""
+        return self.states[-1]
+
+    def at(self, time: Tensor) -> Tensor:
+        """The state (B, *sample_shape) whose knot is nearest to ``time``."""
+        return self.states[int((self.knots - time.detach()).abs().argmin())]
+
+
+class EulerStream:
+    """Batches of Euler-100 trajectories on fresh noises, solved when they are asked for.
+
+    Args:
+        teacher: the unguided model and the noises.
+
+    Attributes:
+        meter: counts the teacher's evaluations.
+        seconds: wall seconds spent on the teacher.
+    """
+
+    def __init__(self, teacher: Teacher) -> None:
+        self.teacher = teacher
+        self.meter = Meter(teacher.model, teacher.model.evaluations_per_query)
+        self.seconds = 0.0
+
+    @torch.no_grad()
+    def batch(self, index: int, size: int) -> EulerBatch:
+        """The trajectories of samples ``index * size`` to ``(index + 1) * size``."""
+        began = time.perf_counter()
+        noise, label = self.teacher.noise(index * size, size)
+        table = euler_table(TEACHER_STEPS, self.teacher.model.t_min, self.teacher.model.t_max)
+        states = [state for _, state in steps(self.meter, table, noise, label)]
+        self.seconds += time.perf_counter() - began
+        return EulerBatch(torch.stack([noise, *states]), table.knots, label)
+
+
+def paper_objective(states: Sequence[Tensor], batch: Batch, knots: Tensor) -> Tensor:
+    """The trajectory's square error plus a thousand times the end state's Huber loss."""
+    huber = huber_loss(states[-1], batch.end, delta=HUBER_DELTA)
+    return trajectory_loss(states, batch, knots) + HUBER_WEIGHT * huber
+
+
+def euler_table(nfe: int, first: float, last: float) -> SolverTable:
+    """Euler's method on the uniform grid, where the paper starts from and what its teacher is."""
+    return velocity_table(torch.linspace(first, last, nfe + 1).double(), torch.eye(nfe).double())
+
+
+def coefficient_mask(nfe: int) -> Tensor:
+    """Which strictly lower coefficients are searched (N, N), the published order limits included."""
+    mask = torch.ones(nfe, nfe, dtype=torch.bool).tril(-1)
+    if nfe in NARROW_NFES:
+        mask[-NARROW_ROWS:] &= torch.ones(nfe, nfe, dtype=torch.bool).triu(-1)[-NARROW_ROWS:]
+    return mask
+
+
+def paper(
+    velocity: Meter, reference: Batches, start: SolverTable, settings: SearchSettings
+) -> SearchResult:
+    """Lion at a constant rate of 0.01 on 1,565 batches of 32, from Euler on the uniform grid.
+
+    The recipe starts from its own table and searches without guidance: ``start`` gives N and the
+    time range alone, and ``reference`` is meant to be an ``EulerStream`` of the unguided teacher.
+    """
+    del settings
+    first, last = float(start.knots[0]), float(start.knots[-1])
+    euler = Parametrization.of(euler_table(start.nfe, first, last))
+    descent = Descent(
+        objective=paper_objective,
+        optimizer=lambda parameters: Lion(parameters, lr=LEARNING_RATE),
+        iterations=ITERATIONS,
+        batch_size=BATCH_SIZE,
+        falling=False,
+    )
+    return descend(velocity, reference, replace(euler, mask=coefficient_mask(start.nfe)), descent)

@@ -1,0 +1,161 @@
+"""Run a method or a chain of methods: the result of one starts the next."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from dss_ray.errors import UsageError, unknown
+from dss_ray.models.guidance import GuidedModel, guide
+from dss_ray.models.meter import Meter
+from dss_ray.models.protocol import VelocityModel
+from dss_ray.models.teacher import Teacher
+from dss_ray.search.gradient import gradient
+from dss_ray.search.least_squares import least_squares
+from dss_ray.search.paper import EulerStream, paper
+from dss_ray.search.result import Batches, SearchResult, SearchSettings
+from dss_ray.solver.classical import classical_table
+from dss_ray.solver.grids import make_grid
+from dss_ray.solver.reference import Reference
+from dss_ray.solver.table import SolverTable
+
+Method = Callable[[Meter, Batches, SolverTable, SearchSettings], SearchResult]
+METHODS: dict[str, Method] = {"least-squares": least_squares, "gradient": gradient, "paper": paper}
+SCREENED_GRIDS = (
+    "uniform", "power:1.3", "power:1.6", "power:1:1.2", "power:1.3:1.2", "power:1.6:1.4",
+    "cosine", "shift:0.7", "shift:1.5", "flow-respacing",
+)  # fmt: skip
+SCREENING_SAMPLES = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """A finished search.
+
+    Args:
+        table: the solver found.
+        grid: the starting grid, the best of the screened ones where it was "auto".
+        history: per stage the (iteration, loss) pairs in the units of its objective.
+        evaluations: network calls of the search per sample, summed, without the reference.
+        seconds: its wall seconds, without the reference.
+        network_seconds: its processor seconds inside the network.
+        reference_evaluations: those of the teacher's trajectories, which many searches share.
+        reference_seconds: wall seconds that they took when they were solved.
+    """
+
+    table: SolverTable
+    grid: str
+    history: dict[str, list[tuple[int, float]]]
+    evaluations: int
+    seconds: float
+    network_seconds: float
+    reference_evaluations: int
+    reference_seconds: float
+
+
+def parse_chain(method: str) -> list[str]:
+    """The stages of a chain such as ``least-squares+gradient``.
+
+    Raises:
+        UsageError: if a stage is unknown, or ``paper``, which has its own start, is not the first.
+    """
+    stages = method.split("+")
+    for stage in stages:
+        if stage not in METHODS:
+            raise unknown("search method", stage, METHODS)
+    if "paper" in stages[1:]:
+        raise UsageError(f"search method '{method}': 'paper' has its own start, so it comes first")
+    return stages
+
+
+def run_search(
+    model: VelocityModel,
+    nfe: int,
+    *,
+    method: str = "least-squares",
+    guidance: float = 1.0,
+    grid: str = "auto",
+    start: str | SolverTable = "ab2",
+    settings: SearchSettings | None = None,
+) -> Search:
+    """Search a solver of ``nfe`` queries for ``model``.
+
+    Args:
+        model: what is to be sampled.
+        nfe: number of velocity queries.
+        method: a method or a chain of methods joined by "+".
+        guidance: guidance scale of the search; ``paper`` searches without guidance all the same.
+        grid: starting grid; "auto" screens a few by least squares.
+        start: starting table: a classical name on that grid, or a table, which has its own grid.
+        settings: of the methods.
+
+    Raises:
+        UsageError: for an unknown method, grid, start or objective.
+        DivergedError: if the search meets NaN or infinity.
+    """
+    settings = settings or SearchSettings()
+    stages, guided = parse_chain(method), guide(model, guidance)
+    reference_seconds, reference_evaluations, results = 0.0, 0, list[SearchResult]()
+    if stages != ["paper"]:
+        teacher = Teacher(guided, "search", settings.seed)
+        reference, reference_seconds, reference_evaluations = teacher.reference(settings.samples)
+    if isinstance(start, SolverTable):
+        table, grid = start, "given"
+    elif grid == "auto" and stages[0] == "least-squares":
+        grid, table, screening = screen(guided, reference, nfe, settings)
+        results.append(screening)
+    else:
+        grid = "uniform" if grid == "auto" else grid
+        table = classical_table(start, make_grid(grid, nfe, model.t_min, model.t_max))
+    for stage in stages:
+        if stage == "paper":
+            stream = EulerStream(Teacher(guide(model, 1.0), "search", settings.seed))
+            result = paper(metered(stream.teacher.model), stream, table, settings)
+            result = replace(result, seconds=result.seconds - stream.seconds)
+            reference_seconds += stream.seconds
+            reference_evaluations += stream.meter.evaluations
+        else:
+            result = METHODS[stage](metered(guided), reference, table, settings)
+        results.append(result)
+        table = result.table
+    return Search(
+        table=table,
+        grid=grid,
+        history={s: r.history for s, r in zip(stages, results[-len(stages) :], strict=True)},
+        evaluations=sum(result.evaluations for result in results),
+        seconds=sum(result.seconds for result in results),
+        network_seconds=sum(result.network_seconds for result in results),
+        reference_evaluations=reference_evaluations,
+        reference_seconds=reference_seconds,
+    )
+
+
+def metered(model: GuidedModel) -> Meter:
+    """A fresh meter on a guided model."""
+    return Meter(model, model.evaluations_per_query)
+
+
+def screen(
+    model: GuidedModel, reference: Reference, nfe: int, settings: SearchSettings
+) -> tuple[str, SolverTable, SearchResult]:
+    """The grid on which least squares on a few samples ends nearest to the teacher.
+
+    Returns:
+        Its name, its Adams-Bashforth table and the screening's result with the cost of all passes.
+    """
+    meter, began = metered(model), time.perf_counter()
+    lean, best = replace(settings, samples=SCREENING_SAMPLES), (math.inf, "", None)
+    for grid in SCREENED_GRIDS:
+        table = classical_table("ab2", make_grid(grid, nfe, model.t_min, model.t_max))
+        found = least_squares(meter, reference, table, lean)
+        best = min(best, (found.history[-1][1], grid, found), key=lambda entry: entry[0])
+    seconds = time.perf_counter() - began
+    _, grid, found = best
+    assert found is not None
+    return (
+        grid,
+        found.table,
+        replace(
+            found, seconds=seconds, evaluations=meter.evaluations, network_seconds=meter.seconds
+        ),
+    )
