@@ -39,3 +39,10 @@ def unknown(what: str, found: object, known: Iterable[object], where: str = "") 
     hint = f"did you mean '{near[0]}'? " if near else ""
     place = f"{where}: " if where else ""
     return UsageError(f"{place}unknown {what} '{found}'; {hint}possible: {', '.join(names)}")
+
+
+def require_known(what: str, found: object, known: Iterable[object], where: str = "") -> None:
+    """Raise ``unknown`` unless ``found`` is one of ``known``."""
+    known = list(known)
+    if found not in known:
+        raise unknown(what, found, known, where)

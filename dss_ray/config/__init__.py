@@ -1,0 +1,1 @@
+"""YAML becomes frozen settings here, and strings objects, and nowhere else."""

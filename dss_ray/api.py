@@ -1,0 +1,202 @@
+"""The verbs of the package as functions: load, search, sample, evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dss_ray.bundle import Bundle, SearchProvenance, load_bundle, software_versions
+from dss_ray.errors import UsageError, require_known, unknown
+from dss_ray.evaluation.evaluate import evaluate as evaluate_plan
+from dss_ray.evaluation.figures import Figure, figures
+from dss_ray.evaluation.images import decoded
+from dss_ray.evaluation.judge import judge, reference_ends
+from dss_ray.evaluation.plan import EvaluationPlan
+from dss_ray.models.guidance import GuidedModel, guide
+from dss_ray.models.protocol import VelocityModel
+from dss_ray.models.teacher import Teacher
+from dss_ray.models.zoo import load_model
+from dss_ray.search.result import SearchSettings
+from dss_ray.search.run import run_search
+from dss_ray.solver.classical import CLASSICAL, classical_table
+from dss_ray.solver.grids import make_grid
+from dss_ray.solver.published import published_names, published_table
+from dss_ray.solver.sampling import sample as sample_table
+from dss_ray.solver.table import SolverTable
+
+__all__ = ["evaluate", "load_model", "load_solver", "sample", "search"]
+
+METRICS = ("fid", "rmse")
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The figures of a solver over evaluation seeds.
+
+    Args:
+        nfe: queries of the solver.
+        metrics: by name, each with mean, spread and the values per seed.
+        features: the extractor that a "fid" was measured with.
+    """
+
+    nfe: int
+    metrics: dict[str, Figure]
+    features: str | None
+
+
+def load_solver(
+    source: str | Path, nfe: int | None = None, grid: str = "uniform", guidance: float = 1.0
+) -> Bundle:
+    """A solver from a bundle file, or a classical or published one by its name.
+
+    Args:
+        source: path of a bundle, or a name such as ``ab2`` or ``flow-sit-8``.
+        nfe: number of queries of a classical solver; the others have their own.
+        grid: time grid of a classical solver.
+        guidance: scale to sample a named solver with; a bundle has its own.
+
+    Raises:
+        UsageError: if the name is unknown, the file is no bundle, or nfe is missing or another one.
+    """
+    name = str(source)
+    if name in CLASSICAL:
+        if nfe is None:
+            raise UsageError(
+                f"solver '{name}': a classical solver needs the number of steps, --nfe"
+            )
+        return named_bundle(f"{name}", classical_table(name, make_grid(grid, nfe)), guidance)
+    if name in published_names():
+        bundle = named_bundle(name, published_table(name), guidance)
+    elif Path(name).exists() or Path(name).suffix == ".json":
+        bundle = load_bundle(Path(name))
+    else:
+        raise unknown("solver", name, [*CLASSICAL, *published_names(), "a bundle file"])
+    if nfe not in (None, bundle.table.nfe):
+        raise UsageError(f"solver '{name}' makes {bundle.table.nfe} queries, but --nfe is {nfe}")
+    return bundle
+
+
+def named_bundle(name: str, table: SolverTable, guidance: float) -> Bundle:
+    """A table that was not searched, as a bundle for any model."""
+    return Bundle(
+        name=name,
+        table=table,
+        guidance=guidance,
+        model="",
+        model_fingerprint="",
+        search=None,
+        metrics={},
+        versions=software_versions(),
+        created=datetime.now(UTC),
+    )
+
+
+def search(
+    model: VelocityModel,
+    nfe: int,
+    *,
+    method: str = "least-squares",
+    guidance: float = 1.0,
+    grid: str = "auto",
+    start: str | SolverTable = "ab2",
+    settings: SearchSettings | None = None,
+) -> Bundle:
+    """Search a solver of ``nfe`` queries for ``model``; see ``dss_ray.search.run.run_search``."""
+    settings = settings or SearchSettings()
+    found = run_search(
+        model, nfe, method=method, guidance=guidance, grid=grid, start=start, settings=settings
+    )
+    provenance = SearchProvenance(
+        method=method,
+        grid=found.grid,
+        start=start if isinstance(start, str) else "given",
+        seed=settings.seed,
+        samples=settings.samples,
+        settings=asdict(settings),
+        evaluations=found.evaluations,
+        seconds=found.seconds,
+        reference_evaluations=found.reference_evaluations,
+        reference_seconds=found.reference_seconds,
+        history={stage: tuple(points) for stage, points in found.history.items()},
+    )
+    return Bundle(
+        name=f"{method}-{nfe}",
+        table=found.table,
+        guidance=guidance,
+        model=model.name,
+        model_fingerprint=model.fingerprint,
+        search=provenance,
+        metrics={},
+        versions=software_versions(),
+        created=datetime.now(UTC),
+    )
+
+
+def sample(solver: Bundle, model: VelocityModel, count: int = 10, seed: int = 0) -> Tensor:
+    """Images (count, C, H, W) in [0, 1] that ``solver`` draws from ``model``, one label after another."""
+    guided = guide_by(solver, model)
+    noise, label = Teacher(guided, "evaluation", seed, span(solver.table)).noise(0, count)
+    with torch.no_grad():
+        return decoded(guided, sample_table(guided, solver.table, noise, label)) / 255
+
+
+def teacher_images(model: VelocityModel, guidance: float, count: int, seed: int = 0) -> Tensor:
+    """Images (count, C, H, W) in [0, 1] of the converged reference on the noises of ``sample``."""
+    guided = guide(model, guidance)
+    return decoded(guided, Teacher(guided, "evaluation", seed).ends(0, count)) / 255
+
+
+def evaluate(
+    solver: Bundle,
+    model: VelocityModel,
+    *,
+    samples: int = 2000,
+    seeds: Sequence[int] = (0, 1, 2),
+    metrics: Sequence[str] = METRICS,
+) -> Evaluated:
+    """Measure ``solver`` on ``model`` over evaluation seeds, which no search has seen.
+
+    Args:
+        solver: the table and the guidance to sample with.
+        model: on which model.
+        samples: per seed.
+        seeds: of the evaluation's noises.
+        metrics: "fid" (with the model's extractor) and "rmse" (to the converged reference).
+    """
+    for metric in metrics:
+        require_known("metric", metric, METRICS)
+    guided = guide_by(solver, model)
+    extractor, reference = judge(guided) if "fid" in metrics else (None, None)
+    results = []
+    for seed in seeds:
+        plan = EvaluationPlan(samples, seed, "evaluation")
+        teacher = Teacher(guided, "evaluation", seed, span(solver.table))
+        ends = reference_ends(teacher, plan) if "rmse" in metrics else None
+        results.append(
+            evaluate_plan(
+                guided,
+                solver.table,
+                plan,
+                extractor=extractor,
+                reference=reference,
+                reference_end=ends,
+            )
+        )
+    return Evaluated(solver.table.nfe, figures(results), reference.features if reference else None)
+
+
+def guide_by(solver: Bundle, model: VelocityModel) -> GuidedModel:
+    """``model`` under the guidance that ``solver`` was made for."""
+    if isinstance(solver.guidance, tuple):
+        raise UsageError(f"solver '{solver.name}': a guidance scale per step cannot be sampled yet")
+    return guide(model, solver.guidance)
+
+
+def span(table: SolverTable) -> tuple[float, float]:
+    """The first and the last knot."""
+    return float(table.knots[0]), float(table.knots[-1])

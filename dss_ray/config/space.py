@@ -1,0 +1,141 @@
+"""The search space of a sweep: each key fixed, a choice or a range, some only under a condition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from dss_ray.errors import UsageError, unknown
+from dss_ray.search.result import SearchSettings
+
+Value = int | float | str
+SETTINGS: dict[str, type] = {
+    field.name: {"int": int, "float": float, "str": str}[
+        str(getattr(field.type, "__name__", field.type))
+    ]
+    for field in fields(SearchSettings)
+}
+KEYS: dict[str, type] = {
+    "nfe": int,
+    "guidance": float,
+    "method": str,
+    "grid": str,
+    "start": str,
+} | SETTINGS
+OPTIONS = ("choice", "range", "log", "step", "when")
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One key of the space.
+
+    Args:
+        name: the key.
+        choices: the values it may take; one value is a constant; empty for a range.
+        low: lower end of a range, included.
+        high: upper end of a range, included.
+        log: whether the range is searched on a logarithmic scale.
+        step: spacing of the range's values; None for all of them.
+        when: other keys and the values they must have for this one to matter.
+    """
+
+    name: str
+    choices: tuple[Value, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    step: float | None = None
+    when: tuple[tuple[str, tuple[Value, ...]], ...] = ()
+
+    @property
+    def swept(self) -> bool:
+        """Whether it can take more than one value."""
+        return len(self.choices) != 1
+
+    @property
+    def kind(self) -> type:
+        """int, float or str."""
+        return KEYS[self.name]
+
+    def active(self, values: dict[str, Value]) -> bool:
+        """Whether its condition holds among the values chosen before it."""
+        return all(values.get(key) in allowed for key, allowed in self.when)
+
+
+def parse_space(document: Any, where: str) -> tuple[Dimension, ...]:
+    """The dimensions of a mapping, those that others depend on first.
+
+    Raises:
+        UsageError: that names the place, what was found and what is possible.
+    """
+    if not isinstance(document, dict) or "nfe" not in document:
+        raise UsageError(f"{where}: expected a mapping of keys with at least nfe, got {document!r}")
+    dimensions = [parse_dimension(name, value, where) for name, value in document.items()]
+    known = {dimension.name for dimension in dimensions}
+    for dimension in dimensions:
+        for key, _ in dimension.when:
+            if key not in known:
+                raise unknown("key", key, known, f"{where}.{dimension.name}.when")
+    return tuple(sorted(dimensions, key=lambda dimension: bool(dimension.when)))
+
+
+def parse_dimension(name: str, value: Any, where: str) -> Dimension:
+    """One key: a scalar, {choice: [...]}, or {range: [lo, hi], log, step}, with an optional when."""
+    if name not in KEYS:
+        raise unknown("key", name, KEYS, where)
+    place = f"{where}.{name}"
+    if not isinstance(value, dict):
+        return Dimension(name, (scalar(KEYS[name], value, place),))
+    for option in value:
+        if option not in OPTIONS:
+            raise unknown("option", option, OPTIONS, place)
+    if ("choice" in value) == ("range" in value):
+        raise UsageError(f"{place}: expected either choice or range, got {sorted(value)}")
+    when = parse_when(value.get("when", {}), place)
+    if "choice" in value:
+        if not isinstance(value["choice"], list) or not value["choice"]:
+            raise UsageError(f"{place}.choice: expected a list of values, got {value['choice']!r}")
+        choices = tuple(scalar(KEYS[name], item, f"{place}.choice") for item in value["choice"])
+        return Dimension(name, tuple(dict.fromkeys(choices)), when=when)
+    return parse_range(name, value, when, place)
+
+
+def parse_range(name: str, value: dict[str, Any], when: Any, place: str) -> Dimension:
+    """A range of numbers, its ends included."""
+    ends, kind = value["range"], KEYS[name]
+    if kind is str or not isinstance(ends, list) or len(ends) != 2:
+        raise UsageError(f"{place}.range: expected [low, high] of a number, got {ends!r}")
+    low, high = (scalar(kind, end, f"{place}.range") for end in ends)
+    log, step = value.get("log", False), value.get("step")
+    if not isinstance(log, bool) or not float(low) < float(high) or (log and float(low) <= 0):
+        raise UsageError(
+            f"{place}.range: expected low < high (above 0 with log: true), got {ends!r}, log: {log!r}"
+        )
+    if step is not None and (log or float(scalar(kind, step, f"{place}.step")) <= 0):
+        raise UsageError(f"{place}.step: expected a positive number and no log, got {step!r}")
+    return Dimension(name, (), float(low), float(high), log, step, when)
+
+
+def parse_when(condition: Any, place: str) -> tuple[tuple[str, tuple[Value, ...]], ...]:
+    """The condition {key: value or list of values} as nested tuples."""
+    if not isinstance(condition, dict):
+        raise UsageError(f"{place}.when: expected a mapping such as {{method: gradient}}")
+    for key in condition:
+        if key not in KEYS:
+            raise unknown("key", key, KEYS, f"{place}.when")
+    lists = {k: v if isinstance(v, list) else [v] for k, v in condition.items()}
+    return tuple(
+        (k, tuple(scalar(KEYS[k], item, f"{place}.when.{k}") for item in v))
+        for k, v in lists.items()
+    )
+
+
+def scalar(kind: type, value: Any, place: str) -> Value:
+    """``value`` as int, float or str; YAML's true is no number, and 3 is a fine float."""
+    good = isinstance(value, (int, float) if kind is float else kind) and not isinstance(
+        value, bool
+    )
+    if not good:
+        raise UsageError(f"{place}: expected {kind.__name__}, got {value!r}")
+    converted: Value = kind(value)
+    return converted
