@@ -11,7 +11,7 @@ from dss_ray.errors import unknown
 DOMAINS = ("search", "selection", "evaluation")
 
 
-def draw(
+def draw(  # noqa: PLR0917
     model_shape: tuple[int, ...],
     num_classes: int | None,
     domain: str,

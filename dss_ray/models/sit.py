@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from dss_ray.errors import ModelError
+
 FREQUENCIES = 128  # of the time embedding, each with a cosine and a sine
 MAX_PERIOD = 10_000.0
 
@@ -24,6 +26,9 @@ class SiTSettings:
         mlp_ratio: width of the hidden layer of an MLP over ``hidden_size``.
         num_classes: number of labels; one more row is the null label's.
         learn_sigma: True doubles the output channels, of which only the first half is returned.
+
+    Raises:
+        ModelError: if a size is no multiple of what divides it.
     """
 
     input_size: int = 32
@@ -35,6 +40,17 @@ class SiTSettings:
     mlp_ratio: float = 4.0
     num_classes: int = 1000
     learn_sigma: bool = True
+
+    def __post_init__(self) -> None:
+        if self.input_size % self.patch_size:
+            raise ModelError(
+                f"SiT: input_size {self.input_size} is no multiple of patch_size {self.patch_size}"
+            )
+        if self.hidden_size % 4 or self.hidden_size % self.num_heads:
+            raise ModelError(
+                f"SiT: hidden_size {self.hidden_size} is no multiple of 4 and of "
+                f"num_heads {self.num_heads}"
+            )
 
 
 def waves(position: Tensor, count: int) -> Tensor:
@@ -68,7 +84,8 @@ class PatchEmbedder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Tokens (B, T, D) of states (B, C, H, W)."""
         patches: Tensor = self.proj(x)
-        return patches.flatten(2).transpose(1, 2)
+        # Contiguous: else every norm and linear layer after it copies its input again.
+        return patches.flatten(2).transpose(1, 2).contiguous()
 
 
 class TimeEmbedder(nn.Module):

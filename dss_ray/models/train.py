@@ -1,4 +1,8 @@
-"""Train the shipped networks: ``python -m dss_ray.models.train NAME``."""
+"""Train the shipped networks: ``python -m dss_ray.models.train NAME``.
+
+On one core digits-sit takes about a quarter of an hour and digits-cnn half a minute. An interrupted
+run goes on from its last checkpoint; the same seed gives the same weights on the same machine.
+"""
 
 import argparse
 import copy
@@ -132,7 +136,9 @@ def train(name: str, folder: Path, output: Path) -> Path:
 
 def main() -> int:
     """Run the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m dss_ray.models.train", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m dss_ray.models.train", description="Train a shipped network."
+    )
     parser.add_argument("name", help=f"what to train: {', '.join(RECIPES)}")
     parser.add_argument(
         "--folder", type=Path, default=Path("runs/training"), help="for checkpoints"

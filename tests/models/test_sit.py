@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from dss_ray.errors import ModelError
 from dss_ray.models.sit import SiT, SiTSettings, position_embedding
 
 SMALL = SiTSettings(
@@ -55,6 +56,12 @@ def test_xl_has_the_official_keys_shapes_and_count():
     assert len(weights) == 292
     assert sum(weight.numel() for weight in weights.values()) == 675_129_632
     assert {name: tuple(weights[name].shape) for name in XL_SHAPES} == XL_SHAPES
+
+
+@pytest.mark.parametrize("change", [{"patch_size": 3}, {"num_heads": 3}, {"hidden_size": 18}])
+def test_sizes_that_do_not_divide_are_refused(change):
+    with pytest.raises(ModelError, match="no multiple"):
+        SiTSettings(**{**vars(SMALL), **change})
 
 
 def test_an_untrained_network_returns_zero():
