@@ -1,0 +1,1 @@
+"""The outer search: Ray Tune runs the jobs, one Optuna study per model chooses them."""

@@ -1,0 +1,52 @@
+"""Connect to a Ray cluster, or start a local one, and check that it can run the trials."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from dss_ray.config.sweep import Resources
+from dss_ray.errors import UsageError
+
+
+def connect(address: str | None, resources: Resources) -> int:
+    """Join the cluster at ``address`` (None starts one on this machine).
+
+    Returns:
+        How many trials fit into the cluster at once.
+
+    Raises:
+        UsageError: if the cluster cannot be reached or no trial fits.
+    """
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # rows.jsonl is the log
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the sweep has a live table of its own
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # an interrupt ends the sweep itself
+    import ray
+
+    try:
+        ray.init(
+            address=address or "local",
+            include_dashboard=None if address else False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=True,
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UsageError(f"--address {address}: no Ray cluster answers there ({error})") from None
+    return fitting(ray.cluster_resources(), resources)
+
+
+def fitting(available: dict[str, float], resources: Resources) -> int:
+    """How many trials the cluster's resources hold; a request that never fits would wait for ever."""
+    wanted = {"CPU": float(resources.cpus), "GPU": resources.gpus}
+    slots = [
+        int(available.get(kind, 0.0) / count + 1e-9) for kind, count in wanted.items() if count
+    ]
+    if min(slots) < 1:
+        found = {kind: available.get(kind, 0.0) for kind in wanted}
+        raise UsageError(
+            f"resources: a trial asks for {wanted}, but the whole cluster has {found}; "
+            "lower resources.cpus or resources.gpus, or join a larger cluster with --address"
+        )
+    return min(slots)

@@ -1,0 +1,105 @@
+"""The live table of a sweep: what is done, what runs, the best per NFE, the time left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from dss_ray.records.leaderboard import best_of_each
+from dss_ray.records.rows import Row, distance_name
+
+LINE_EVERY = 15.0  # seconds between two lines where the output is no terminal
+
+
+class Progress:
+    """Shows a sweep while it runs, on standard error.
+
+    Args:
+        title: the sweep's name.
+        rows: gives the rows so far.
+    """
+
+    def __init__(self, title: str, rows: Callable[[], list[Row]]) -> None:
+        self.title, self.rows = title, rows
+        self.phase, self.done, self.total, self.running, self.failed = "starting", 0, 0, 0, 0
+        self.began = self.phase_began = self.told = time.monotonic()
+        self.console = Console(stderr=True)
+        self.live = Live(console=self.console, refresh_per_second=2, get_renderable=self.render)
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.console.is_terminal:
+            self.live.stop()
+
+    def start(self, phase: str, total: int) -> None:
+        """A new phase of ``total`` pieces of work begins."""
+        self.phase, self.done, self.total, self.running = phase, 0, total, 0
+        self.phase_began = time.monotonic()
+        self.tell(at_once=True)
+
+    def began_one(self) -> None:
+        """One piece starts."""
+        self.running += 1
+
+    def ended_one(self, failed: bool = False) -> None:
+        """One piece is done."""
+        self.running, self.done = max(0, self.running - 1), self.done + 1
+        self.failed += failed
+        self.tell()
+
+    def tell(self, at_once: bool = False) -> None:
+        """Print the status as a line now and then where there is no terminal for a live table."""
+        if not self.console.is_terminal and (at_once or time.monotonic() - self.told > LINE_EVERY):
+            self.told = time.monotonic()
+            self.console.print(self.status())
+
+    def status(self) -> str:
+        """One line: phase, counts and times."""
+        passed = time.monotonic() - self.phase_began
+        left = passed / self.done * (self.total - self.done) if self.done else None
+        parts = [
+            f"{self.title}: {self.phase} {self.done}/{self.total}",
+            f"{self.running} running" if self.running else "",
+            f"{self.failed} failed" if self.failed else "",
+            f"{clock(time.monotonic() - self.began)} passed",
+            "" if left is None else f"{clock(left)} left in this phase",
+        ]
+        return ", ".join(part for part in parts if part)
+
+    def render(self) -> Group:
+        """The live picture: the best per model, NFE and kind over the status line."""
+        table = Table(box=None, pad_edge=False)
+        for head in ("model", "NFE", "kind", "solver", "guidance", "distance", "rmse"):
+            table.add_column(
+                head, justify="right" if head in ("NFE", "guidance", "rmse") else "left"
+            )
+        done = [row for row in self.rows() if row.status == "done"]
+        for model in sorted({row.model for row in done}):
+            for row in best_of_each([row for row in done if row.model == model]):
+                figures = f"{distance_name(row.features)} {row.fid:.3f}", f"{row.rmse:.4f}"
+                style = "bold" if row.searched else "dim"
+                name = f"{row.solver} on {row.grid}" if row.grid else row.solver
+                cells = [row.model, str(row.nfe), row.kind, name, f"{row.guidance:g}", *figures]
+                table.add_row(*cells, style=style)
+        return Group(table, Text(self.status()))
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -1,0 +1,153 @@
+"""The driver's book-keeping: rows and bundles at once, pictures and MLflow on a thread behind."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from torch import Tensor
+
+from dss_ray.bundle import Bundle, load_bundle, save_bundle
+from dss_ray.config.sweep import SweepSettings
+from dss_ray.errors import DssError
+from dss_ray.records.mlflow_store import SweepRecorder
+from dss_ray.records.plots import plot_history, plot_samples, plot_solver
+from dss_ray.records.rows import Row, append_row, read_rows
+from dss_ray.tune.job import Job, load
+from dss_ray.tune.outcome import Judged, Outcome
+
+log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Writes what happens in a sweep: first to the disk, then to MLflow.
+
+    MLflow's import, its calls and the drawing take seconds that Tune's loop must not wait for; if
+    the store fails, the sweep goes on and a resumed one records what is missing.
+
+    Args:
+        folder: ``runs/NAME``.
+        settings: of the sweep.
+        resume: whether the folder holds an earlier run of it.
+    """
+
+    def __init__(self, folder: Path, settings: SweepSettings, resume: bool) -> None:
+        self.folder, self.settings, self.resume = folder, settings, resume
+        self.path = folder / "rows.jsonl"
+        self.rows = {row.identity: row for row in read_rows(self.path)}
+        self.store: SweepRecorder | None = None
+        self.failure: DssError | None = None
+        self.tasks = queue.SimpleQueue[Callable[[], None] | None]()
+        self.thread = threading.Thread(target=self.work, name="recorder", daemon=True)
+        self.thread.start()
+        self.tasks.put(self.open_store)
+
+    def work(self) -> None:
+        """Do what is queued until None comes; after a failure of the store only drain."""
+        while (task := self.tasks.get()) is not None:
+            if self.failure:
+                continue
+            try:
+                task()
+            except DssError as error:
+                self.failure = error
+
+    def open_store(self) -> None:
+        """Open MLflow, and record there what an earlier run did not get to."""
+        swept = [dimension.name for dimension in self.settings.space() if dimension.swept]
+        fixed = {d.name: d.choices[0] for d in self.settings.space() if not d.swept}
+        features = str(getattr(load(self.settings.models[0]), "features", None))
+        self.store = SweepRecorder(
+            self.settings.name, swept=swept, features=features, constants=fixed, resume=self.resume
+        )
+        for row in list(self.rows.values()) if self.resume else []:
+            if (row.key, row.final) not in self.store.recorded:
+                self.publish(row)
+
+    def began(self, job: Job, number: int | None) -> None:
+        """A job starts."""
+        if job.kind == "searched":
+            self.tasks.put(
+                lambda: self.store and self.store.begin(job.key, number, self.params(job))
+            )
+
+    def params(self, job: Job) -> dict[str, int | float | str]:
+        """The swept values of a job."""
+        swept = {dimension.name for dimension in self.settings.space() if dimension.swept}
+        return {name: value for name, value in job.values.items() if name in swept}
+
+    def ended(self, job: Job, number: int | None, outcome: Outcome) -> None:
+        """Write down an outcome: bundles first, then the rows that name them."""
+        if outcome.error:
+            self.write(failed_row(job, number, outcome))
+        for result in outcome.results:
+            place = Path("trials") / result.row.key / "solver.json"
+            save_bundle(result.bundle, self.folder / place)
+            more = {"trial": number, "bundle": str(place), "params": self.params(job)}
+            self.write(result.row.model_copy(update=more), result)
+
+    def write(self, row: Row, result: Judged | None = None) -> None:
+        """Append ``row`` and queue the rest."""
+        append_row(self.path, row)
+        self.rows[row.identity] = row
+        if result is not None:
+            images = result.pictures.images()
+            self.tasks.put(partial(draw, self.folder / str(row.bundle), result.bundle, images))
+        self.tasks.put(partial(self.publish, row))
+
+    def publish(self, row: Row) -> None:
+        """Record ``row`` with its files in MLflow."""
+        assert self.store
+        files, history = list[Path](), {}
+        if row.bundle:
+            bundle = load_bundle(self.folder / row.bundle)
+            history = bundle.search.history if bundle.search else {}
+            files = sorted((self.folder / row.bundle).parent.iterdir()) if not row.final else []
+        self.store.finish(row, history, files)
+
+    def close(self, interrupted: bool) -> None:
+        """Finish what is queued, close the parent run, and say so if MLflow could not be written."""
+        rows = list(self.rows.values())
+        self.tasks.put(lambda: self.store and self.store.close(rows, interrupted=interrupted))
+        self.tasks.put(None)
+        self.thread.join()
+        if self.failure:
+            log.warning(
+                "%s; all results are in %s, and --resume records them", self.failure, self.path
+            )
+
+
+def failed_row(job: Job, number: int | None, outcome: Outcome) -> Row:
+    """The row of a job that failed."""
+    method = job.values.get("method")
+    return Row(
+        key=job.key,
+        trial=number,
+        status="failed",
+        model=job.model,
+        nfe=int(job.values["nfe"]),
+        kind="searched" if job.kind == "searched" else "classical",
+        searched=job.kind == "searched",
+        solver=f"{method}-{job.values['nfe']}" if method else job.kind,
+        guidance=float(job.values.get("guidance", 1.0)),
+        method=None if method is None else str(method),
+        grid=str(job.values.get("grid", "-")),
+        network_seconds=outcome.network_seconds,
+        params=dict(job.values) if job.kind == "searched" else {},
+        error=outcome.error,
+    )
+
+
+def draw(place: Path, bundle: Bundle, images: Tensor) -> None:
+    """The pictures of a trial beside its bundle: times and weights, history, samples."""
+    plot_solver(bundle.table, place.with_name("solver.png"), bundle.name)
+    if bundle.search:
+        plot_history(bundle.search.history, place.with_name("history.png"))
+    columns = len(images) // 2
+    if images.shape[1] in (1, 3):
+        rows = ["teacher", bundle.name]
+        plot_samples(images / 255, place.with_name("samples.png"), columns, rows)

@@ -1,0 +1,116 @@
+"""The Ray Tune searcher: hands out baseline jobs, then what the studies ask for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from dss_ray.config.sweep import SweepSettings
+from dss_ray.tune.job import Job
+from dss_ray.tune.outcome import Outcome
+from dss_ray.tune.study import Study, Values
+from dss_ray.tune.trainable import OUTCOME, job_config
+
+Listener = Callable[[Job, int | None, Outcome], None]
+
+
+class StudySearcher(Searcher):
+    """Gives each Tune trial a job and brings its outcome to the records, then to its study.
+
+    The outcome is written down before the study hears of it: a kill between the two leaves a
+    running trial in the study whose key is already finished, which a resumed sweep settles.
+
+    Args:
+        settings: of the sweep.
+        studies: per model.
+        queue: jobs to do before the studies are asked: the baselines.
+        done: the keys of finished jobs; grows as jobs are handed out.
+        deadline: monotonic time after which no job is handed out; None for no limit.
+        began: called with each job that starts.
+        ended: called with each job's outcome.
+    """
+
+    def __init__(
+        self,
+        settings: SweepSettings,
+        studies: Mapping[str, Study],
+        queue: list[Job],
+        done: set[str],
+        deadline: float | None,
+        began: Callable[[Job, int | None], None],
+        ended: Listener,
+    ) -> None:
+        super().__init__()
+        self.settings, self.studies, self.queue, self.done = settings, studies, queue, done
+        self.deadline, self.began, self.ended = deadline, began, ended
+        self.jobs: dict[str, tuple[Job, int | None]] = {}
+        self.outcomes: dict[str, Outcome] = {}
+        self.open = {name: settings.trials - study.finished() for name, study in studies.items()}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        """The next job's configuration, or FINISHED where the budget is spent."""
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            return self.FINISHED
+        drawn = (self.queue.pop(0), None) if self.queue else self.draw()
+        if drawn is None:
+            return self.FINISHED
+        self.jobs[trial_id] = drawn
+        self.done.add(drawn[0].key)
+        self.began(*drawn)
+        return job_config(drawn[0])
+
+    def draw(self) -> tuple[Job, int] | None:
+        """A job of the model with the most trials left, and its number in that model's study."""
+        while any(left > 0 for left in self.open.values()):
+            model = max(self.open, key=lambda name: self.open[name])
+            asked = self.studies[model].ask(lambda v: self.job(model, v).key in self.done)
+            if asked is not None:
+                self.open[model] -= 1
+                return self.job(model, asked[1]), asked[0]
+            self.open[model] = 0  # its space is exhausted
+        return None
+
+    def job(self, model: str, values: Values) -> Job:
+        """The search that ``values`` describe."""
+        return Job("searched", model, values, self.settings.evaluation, self.settings.baselines)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Keep the outcome that the worker reported."""
+        if OUTCOME in result:
+            self.outcomes[trial_id] = Outcome.model_validate_json(result[OUTCOME])
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Write the outcome down and tell the study."""
+        if result:
+            self.on_trial_result(trial_id, result)
+        outcome = self.outcomes.pop(trial_id, None)
+        if outcome is None and not error:
+            return  # stopped from outside; the sweep requeues what its studies still see running
+        outcome = outcome or Outcome(error="the worker died before it could report")
+        job, number = self.jobs.pop(trial_id)
+        self.ended(job, number, outcome)
+        if number is None:
+            return
+        study, fid = (
+            self.studies[job.model],
+            outcome.results[0].row.fid if outcome.results else None,
+        )
+        if fid is None:
+            study.fail(number, outcome.error or "the distance is not finite")
+        else:
+            study.complete(number, int(job.values["nfe"]), fid)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its searcher for a restore that this package does without."""
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the studies and the rows are the state, and they lie on disk."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore."""

@@ -1,0 +1,165 @@
+"""One Optuna study per model: what to try next, and the memory of what was tried."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dss_ray.config.space import Dimension, Value
+from dss_ray.errors import FileError
+
+if TYPE_CHECKING:  # Optuna takes a second to import, which --help must not pay
+    import optuna
+
+ERROR, SKIPPED = "error", "skipped"
+REDRAWS = 20  # of points already visited, before an unvisited one is looked for
+ENUMERATED = 100_000  # points of a finite space that are listed at most
+Values = dict[str, Value]
+
+
+class Study:
+    """An Optuna study over a space, in a database that outlives the process.
+
+    Args:
+        path: of the SQLite file.
+        name: of the study.
+        space: the dimensions.
+        seed: of the sampler.
+
+    Raises:
+        FileError: if the file is no readable database of studies.
+    """
+
+    def __init__(self, path: Path, name: str, space: Sequence[Dimension], seed: int) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.space, self.random, self.path = space, random.Random(seed), path
+        try:
+            self.study = optuna.create_study(
+                storage=f"sqlite:///{path}",
+                study_name=name,
+                directions=["minimize", "minimize"],
+                load_if_exists=True,
+            )
+            known = len(self.study.trials)
+        except Exception as error:
+            reason = str(error).partition("\n")[0]
+            raise FileError(
+                f"{path}: no readable study ({reason}); restore it or take a new --name"
+            ) from None
+        self.study.sampler = optuna.samplers.TPESampler(seed=seed + known)
+        if not known:
+            self.enqueue_defaults()
+
+    def enqueue_defaults(self) -> None:
+        """Try the first choice of everything first, at every NFE and guidance."""
+        defaults = {d.name: default(d) for d in self.space if not d.when}
+        lists = {
+            d.name: d.choices for d in self.space if d.name in ("nfe", "guidance") and d.choices
+        }
+        for point in itertools.product(*lists.values()):
+            self.study.enqueue_trial(defaults | dict(zip(lists, point, strict=True)))
+
+    def finished(self) -> int:
+        """How many trials count against the budget: complete or failed for a reason of their own."""
+        skipped = self.study.user_attrs
+        return sum(
+            trial.state.is_finished() and f"{SKIPPED} {trial.number}" not in skipped
+            for trial in self.study.trials
+        )
+
+    def settle(self, number: int, nfe: int, fid: float | None, error: str | None) -> None:
+        """Tell a trial's outcome, unless the study knows it already."""
+        if self.study.trials[number].state.is_finished():
+            return
+        if fid is None:
+            self.fail(number, error or "no distance")
+        else:
+            self.complete(number, nfe, fid)
+
+    def requeue(self) -> None:
+        """Fail the trials that a killed process left running, and try their points again."""
+        from optuna.trial import TrialState
+
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            self.skip(trial.number, "interrupted")
+            if trial.params:
+                self.study.enqueue_trial(trial.params)
+
+    def ask(self, visited: Callable[[Values], bool]) -> tuple[int, Values] | None:
+        """A trial's number and the values of a point not visited before; None where none is left."""
+        for _ in range(REDRAWS):
+            number, values = self.draw()
+            if not visited(values):
+                return number, values
+            self.skip(number, "duplicate")
+        unvisited = [values for values in self.points() if not visited(values)]
+        if not unvisited:
+            return None
+        self.study.enqueue_trial(self.random.choice(unvisited))
+        return self.draw()
+
+    def draw(self) -> tuple[int, Values]:
+        """Whatever the study proposes next."""
+        trial, values = self.study.ask(), Values()
+        for dimension in self.space:
+            if dimension.active(values):
+                values[dimension.name] = suggest(trial, dimension)
+        return trial.number, values
+
+    def points(self) -> Iterator[Values]:
+        """All points of a finite space; none of an infinite or a huge one."""
+        if math.prod(len(dimension.choices) for dimension in self.space) > ENUMERATED:
+            return
+        for point in itertools.product(*(dimension.choices for dimension in self.space)):
+            values = Values()
+            for dimension, value in zip(self.space, point, strict=True):
+                if dimension.active(values):
+                    values[dimension.name] = value
+            yield values
+
+    def complete(self, number: int, nfe: int, fid: float) -> None:
+        """Tell the study a trial's figures."""
+        self.study.tell(number, [nfe, fid])
+
+    def fail(self, number: int, reason: str) -> None:
+        """Tell the study that a trial failed, and why."""
+        self.mark(number, ERROR, reason)
+
+    def skip(self, number: int, reason: str) -> None:
+        """Take a trial out of the count: it never ran, or it will run again."""
+        self.mark(number, SKIPPED, reason)
+
+    def mark(self, number: int, attribute: str, reason: str) -> None:
+        """Fail a trial, and keep why with the study."""
+        from optuna.trial import TrialState
+
+        self.study.set_user_attr(f"{attribute} {number}", reason)
+        self.study.tell(number, state=TrialState.FAIL)
+
+
+def default(dimension: Dimension) -> Value:
+    """The first choice, or the middle of a range."""
+    if dimension.choices:
+        return dimension.choices[0]
+    if dimension.log:
+        return dimension.kind(math.sqrt(dimension.low * dimension.high))  # type: ignore[no-any-return]
+    middle = (dimension.low + dimension.high) / 2
+    if dimension.step:
+        middle = dimension.low + dimension.step * ((middle - dimension.low) // dimension.step)
+    return dimension.kind(middle)  # type: ignore[no-any-return]
+
+
+def suggest(trial: optuna.Trial, dimension: Dimension) -> Value:
+    """The value that the study proposes for one key."""
+    if dimension.choices:
+        return trial.suggest_categorical(dimension.name, dimension.choices)
+    low, high, step, log = dimension.low, dimension.high, dimension.step, dimension.log
+    if dimension.kind is int:
+        return trial.suggest_int(dimension.name, int(low), int(high), step=int(step or 1), log=log)
+    return trial.suggest_float(dimension.name, low, high, step=step, log=log)
