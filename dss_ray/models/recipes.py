@@ -67,9 +67,9 @@ RECIPES = {
     "digits-sit": Recipe(
         build=lambda: SiT(DIGITS_SIT),
         loss=flow_loss,
-        steps=10_000,
+        steps=12_000,
         batch=128,
-        rate=1e-3,
+        rate=1.5e-3,
         weight_decay=0.01,
         ema=0.999,
     ),

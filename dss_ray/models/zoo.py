@@ -16,9 +16,10 @@ DIGITS_SIT = SiTSettings(
     input_size=8,
     patch_size=2,
     in_channels=1,
-    hidden_size=80,
+    hidden_size=64,
     depth=4,
-    num_heads=5,
+    num_heads=4,
+    mlp_ratio=2.0,
     num_classes=digits.NUM_CLASSES,
     learn_sigma=False,
 )
