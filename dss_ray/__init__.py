@@ -14,7 +14,7 @@ VERBS = ("evaluate", "load_model", "load_solver", "sample", "search")
 
 
 class Package(ModuleType):
-    """This module, with verbs that import what they need when they are first asked for."""
+    """The module itself, with verbs that import what they need when they are first asked for."""
 
     def __getattr__(self, name: str) -> Any:
         if name not in VERBS:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, cat
 
 from dss_ray.bundle import Bundle, SearchProvenance, load_bundle, software_versions
 from dss_ray.errors import UsageError, require_known, unknown
-from dss_ray.evaluation.evaluate import evaluate as evaluate_plan
+from dss_ray.evaluation.evaluate import ChunkResult, combine, evaluate_chunk
 from dss_ray.evaluation.figures import Figure, figures
 from dss_ray.evaluation.images import decoded
-from dss_ray.evaluation.judge import judge, reference_ends
+from dss_ray.evaluation.judge import judge
 from dss_ray.evaluation.plan import EvaluationPlan
 from dss_ray.models.guidance import GuidedModel, guide
 from dss_ray.models.protocol import VelocityModel
@@ -50,7 +50,12 @@ class Evaluated:
 
 
 def load_solver(
-    source: str | Path, nfe: int | None = None, grid: str = "uniform", guidance: float = 1.0
+    source: str | Path,
+    nfe: int | None = None,
+    grid: str = "uniform",
+    guidance: float = 1.0,
+    *,
+    model: VelocityModel | None = None,
 ) -> Bundle:
     """A solver from a bundle file, or a classical or published one by its name.
 
@@ -59,6 +64,7 @@ def load_solver(
         nfe: number of queries of a classical solver; the others have their own.
         grid: time grid of a classical solver.
         guidance: scale to sample a named solver with; a bundle has its own.
+        model: whose time range a classical solver covers; 0 to 1 without one.
 
     Raises:
         UsageError: if the name is unknown, the file is no bundle, or nfe is missing or another one.
@@ -69,7 +75,8 @@ def load_solver(
             raise UsageError(
                 f"solver '{name}': a classical solver needs the number of steps, --nfe"
             )
-        return named_bundle(f"{name}", classical_table(name, make_grid(grid, nfe)), guidance)
+        ends = (model.t_min, model.t_max) if model else (0.0, 1.0)
+        return named_bundle(name, classical_table(name, make_grid(grid, nfe, *ends)), guidance)
     if name in published_names():
         bundle = named_bundle(name, published_table(name), guidance)
     elif Path(name).exists() or Path(name).suffix == ".json":
@@ -138,7 +145,7 @@ def search(
 
 
 def sample(solver: Bundle, model: VelocityModel, count: int = 10, seed: int = 0) -> Tensor:
-    """Images (count, C, H, W) in [0, 1] that ``solver`` draws from ``model``, one label after another."""
+    """Images (count, C, H, W) in [0, 1] that ``solver`` draws from ``model``, label after label."""
     guided = guide_by(solver, model)
     noise, label = Teacher(guided, "evaluation", seed, span(solver.table)).noise(0, count)
     with torch.no_grad():
@@ -158,6 +165,7 @@ def evaluate(
     samples: int = 2000,
     seeds: Sequence[int] = (0, 1, 2),
     metrics: Sequence[str] = METRICS,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Evaluated:
     """Measure ``solver`` on ``model`` over evaluation seeds, which no search has seen.
 
@@ -167,26 +175,35 @@ def evaluate(
         samples: per seed.
         seeds: of the evaluation's noises.
         metrics: "fid" (with the model's extractor) and "rmse" (to the converged reference).
+        progress: called with the chunks done and those in all.
     """
     for metric in metrics:
         require_known("metric", metric, METRICS)
     guided = guide_by(solver, model)
     extractor, reference = judge(guided) if "fid" in metrics else (None, None)
     results = []
-    for seed in seeds:
+    for number, seed in enumerate(seeds):
         plan = EvaluationPlan(samples, seed, "evaluation")
         teacher = Teacher(guided, "evaluation", seed, span(solver.table))
-        ends = reference_ends(teacher, plan) if "rmse" in metrics else None
-        results.append(
-            evaluate_plan(
-                guided,
-                solver.table,
-                plan,
-                extractor=extractor,
-                reference=reference,
-                reference_end=ends,
+        ends, chunks = list[Tensor](), list[ChunkResult]()
+        for chunk in plan:
+            known = min(chunk.count, plan.rmse_samples - chunk.first)
+            if "rmse" in metrics and known > 0:
+                ends.append(teacher.ends(chunk.first, known))
+            end = cat(ends) if ends else None
+            chunks.append(
+                evaluate_chunk(
+                    guided,
+                    solver.table,
+                    plan,
+                    chunk.index,
+                    extractor=extractor,
+                    reference_end=end,
+                )
             )
-        )
+            if progress:
+                progress(number * len(plan) + len(chunks), len(seeds) * len(plan))
+        results.append(combine(chunks, reference))
     return Evaluated(solver.table.nfe, figures(results), reference.features if reference else None)
 
 

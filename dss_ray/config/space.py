@@ -80,7 +80,7 @@ def parse_space(document: Any, where: str) -> tuple[Dimension, ...]:
 
 
 def parse_dimension(name: str, value: Any, where: str) -> Dimension:
-    """One key: a scalar, {choice: [...]}, or {range: [lo, hi], log, step}, with an optional when."""
+    """One key: a scalar, {choice: [...]}, or {range: [lo, hi], log, step}, perhaps with when."""
     if name not in KEYS:
         raise unknown("key", name, KEYS, where)
     place = f"{where}.{name}"
@@ -109,7 +109,8 @@ def parse_range(name: str, value: dict[str, Any], when: Any, place: str) -> Dime
     log, step = value.get("log", False), value.get("step")
     if not isinstance(log, bool) or not float(low) < float(high) or (log and float(low) <= 0):
         raise UsageError(
-            f"{place}.range: expected low < high (above 0 with log: true), got {ends!r}, log: {log!r}"
+            f"{place}.range: expected low < high (above 0 where log is true), "
+            f"got {ends!r} and log {log!r}"
         )
     if step is not None and (log or float(scalar(kind, step, f"{place}.step")) <= 0):
         raise UsageError(f"{place}.step: expected a positive number and no log, got {step!r}")

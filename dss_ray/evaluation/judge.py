@@ -38,6 +38,6 @@ def judge(model: GuidedModel) -> tuple[Extractor, ReferenceStatistics]:
 
 
 def reference_ends(teacher: Teacher, plan: EvaluationPlan) -> Tensor:
-    """End states (n, *sample_shape) of the first samples of ``plan``, as many as rmse is taken on."""
+    """End states (n, *sample_shape) of the samples of ``plan`` that rmse is taken on."""
     counts = [(chunk.first, min(chunk.count, plan.rmse_samples - chunk.first)) for chunk in plan]
     return cat([teacher.ends(first, count) for first, count in counts if count > 0])

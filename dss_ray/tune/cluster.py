@@ -34,11 +34,12 @@ def connect(address: str | None, resources: Resources) -> int:
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UsageError(f"--address {address}: no Ray cluster answers there ({error})") from None
-    return fitting(ray.cluster_resources(), resources)
+    available = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return fitting(available, resources)
 
 
 def fitting(available: dict[str, float], resources: Resources) -> int:
-    """How many trials the cluster's resources hold; a request that never fits would wait for ever."""
+    """How many trials the cluster holds; a request that never fits would wait for ever."""
     wanted = {"CPU": float(resources.cpus), "GPU": resources.gpus}
     slots = [
         int(available.get(kind, 0.0) / count + 1e-9) for kind, count in wanted.items() if count
@@ -50,3 +51,13 @@ def fitting(available: dict[str, float], resources: Resources) -> int:
             "lower resources.cpus or resources.gpus, or join a larger cluster with --address"
         )
     return min(slots)
+
+
+def use_assigned_cpus() -> None:
+    """On a worker: as many torch threads as Ray gave it cores; more would fight over them."""
+    import ray
+    import torch
+
+    context = ray.get_runtime_context()
+    cpus = context.get_assigned_resources().get("CPU", 1)  # type: ignore[no-untyped-call]
+    torch.set_num_threads(max(1, int(cpus)))

@@ -7,16 +7,15 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-import torch
-
 from dss_ray.bundle import load_bundle
-from dss_ray.config.sweep import Evaluation, Resources
+from dss_ray.config.sweep import Evaluation, SweepSettings
 from dss_ray.evaluation.evaluate import ChunkResult, combine, evaluate_chunk
 from dss_ray.evaluation.plan import EvaluationPlan
 from dss_ray.models.guidance import guide
 from dss_ray.records.leaderboard import best_of_each
 from dss_ray.records.rows import Row
 from dss_ray.solver.table import SolverTable
+from dss_ray.tune.cluster import use_assigned_cpus
 from dss_ray.tune.job import judged_by, load
 
 
@@ -34,8 +33,7 @@ def finalists(rows: Iterable[Row], evaluation: Evaluation) -> list[Row]:
 def evaluate_finalists(
     rows: Sequence[Row],
     folder: Path,
-    evaluation: Evaluation,
-    resources: Resources,
+    settings: SweepSettings,
     done: Callable[[Row, float], None],
 ) -> None:
     """Evaluate ``rows`` over the final seeds; chunks run wherever the cluster has room.
@@ -43,22 +41,23 @@ def evaluate_finalists(
     Args:
         rows: the finalists.
         folder: of the sweep, where their bundles lie.
-        evaluation: final sample count and seeds.
-        resources: of one chunk.
+        settings: with the final sample count and seeds, and the resources of a chunk.
         done: called with each final row and the processor seconds its network took.
     """
     import ray
 
+    resources, evaluation = settings.resources, settings.evaluation
     remote = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus)(final_chunk)
     plans = [
-        EvaluationPlan(evaluation.final_samples, s, "evaluation") for s in evaluation.final_seeds
+        EvaluationPlan(evaluation.final_samples, seed, "evaluation")
+        for seed in evaluation.final_seeds
     ]
     waiting: dict[Any, tuple[int, int]] = {}
     for number, row in enumerate(rows):
         table = load_bundle(folder / str(row.bundle)).table.to_json()
         for seed, plan in enumerate(plans):
             for index in range(len(plan)):
-                task = remote.remote(row.model, row.guidance, table, plan, index, resources.cpus)
+                task = remote.remote(row.model, row.guidance, table, plan, index)
                 waiting[task] = number, seed
     parts: list[list[list[ChunkResult]]] = [[[] for _ in plans] for _ in rows]
     while waiting:
@@ -70,10 +69,10 @@ def evaluate_finalists(
 
 
 def final_chunk(
-    model: str, guidance: float, table: dict[str, Any], plan: EvaluationPlan, index: int, cpus: int
+    model: str, guidance: float, table: dict[str, Any], plan: EvaluationPlan, index: int
 ) -> ChunkResult:
     """One chunk on a worker, which keeps the model between chunks."""
-    torch.set_num_threads(cpus)
+    use_assigned_cpus()
     extractor, _ = judged_by(model)
     solver = SolverTable.from_json(table)
     return evaluate_chunk(guide(load(model), guidance), solver, plan, index, extractor=extractor)

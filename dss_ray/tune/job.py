@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Literal
 
 import torch
 
@@ -108,7 +108,8 @@ def searched(job: Job) -> Bundle:
     return search(load(job.model), int(values["nfe"]), settings=settings, **own)  # type: ignore[arg-type]
 
 
-Candidate = tuple[str, str, str | None, SolverTable]  # kind, name, grid, table
+Kind = Literal["searched", "classical", "published"]
+Candidate = tuple[Kind, str, str | None, SolverTable]  # kind, name, grid, table
 
 
 def candidates(job: Job, guided: GuidedModel) -> Iterator[Candidate]:
@@ -138,14 +139,14 @@ def screened(job: Job, guided: GuidedModel) -> list[Candidate]:
     ranked = sorted(
         (entry for entry in ranked if entry[0] < float("inf")), key=lambda entry: entry[0]
     )
-    keep = {"classical": job.baselines.keep, "published": 1}
+    keep: dict[Kind, int] = {"classical": job.baselines.keep, "published": 1}
     return [
         entry for kind, most in keep.items()
         for entry in [one for _, one in ranked if one[0] == kind][:most]
     ]  # fmt: skip
 
 
-def judged(job: Job, guided: GuidedModel, kind: str, grid: str | None, bundle: Bundle) -> Judged:
+def judged(job: Job, guided: GuidedModel, kind: Kind, grid: str | None, bundle: Bundle) -> Judged:
     """Evaluate ``bundle`` on the selection seed."""
     plan = EvaluationPlan(job.evaluation.samples, job.evaluation.seed, "selection")
     teacher = Teacher(guided, "selection", job.evaluation.seed)
@@ -177,7 +178,7 @@ def judged(job: Job, guided: GuidedModel, kind: str, grid: str | None, bundle: B
         seconds=found.seconds if found else 0.0,
         reference_seconds=found.reference_seconds if found else 0.0,
         reference_evaluations=found.reference_evaluations if found else 0,
-        params=job.values if kind == "searched" else {},
+        params=dict(job.values) if kind == "searched" else {},
     )
     metrics = {f"FID[{extractor.name}]": result.fid, "rmse": result.rmse, "samples": result.samples}
     return Judged(

@@ -68,12 +68,16 @@ class Recorder:
             if (row.key, row.final) not in self.store.recorded:
                 self.publish(row)
 
+    @property
+    def opened(self) -> SweepRecorder:
+        """The store, which the first task opens."""
+        assert self.store
+        return self.store
+
     def began(self, job: Job, number: int | None) -> None:
         """A job starts."""
         if job.kind == "searched":
-            self.tasks.put(
-                lambda: self.store and self.store.begin(job.key, number, self.params(job))
-            )
+            self.tasks.put(lambda: self.opened.begin(job.key, number, self.params(job)))
 
     def params(self, job: Job) -> dict[str, int | float | str]:
         """The swept values of a job."""
@@ -101,18 +105,17 @@ class Recorder:
 
     def publish(self, row: Row) -> None:
         """Record ``row`` with its files in MLflow."""
-        assert self.store
         files, history = list[Path](), {}
         if row.bundle:
             bundle = load_bundle(self.folder / row.bundle)
             history = bundle.search.history if bundle.search else {}
             files = sorted((self.folder / row.bundle).parent.iterdir()) if not row.final else []
-        self.store.finish(row, history, files)
+        self.opened.finish(row, history, files)
 
     def close(self, interrupted: bool) -> None:
-        """Finish what is queued, close the parent run, and say so if MLflow could not be written."""
+        """Finish what is queued and close the parent run; say so if MLflow could not be written."""
         rows = list(self.rows.values())
-        self.tasks.put(lambda: self.store and self.store.close(rows, interrupted=interrupted))
+        self.tasks.put(lambda: self.opened.close(rows, interrupted=interrupted))
         self.tasks.put(None)
         self.thread.join()
         if self.failure:

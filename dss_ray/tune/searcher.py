@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -37,6 +38,7 @@ class StudySearcher(Searcher):
         self,
         settings: SweepSettings,
         studies: Mapping[str, Study],
+        *,
         queue: list[Job],
         done: set[str],
         deadline: float | None,
@@ -50,7 +52,12 @@ class StudySearcher(Searcher):
         self.outcomes: dict[str, Outcome] = {}
         self.open = {name: settings.trials - study.finished() for name, study in studies.items()}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+    @property
+    def left(self) -> int:
+        """Jobs still to be handed out, if no space is exhausted before."""
+        return len(self.queue) + sum(max(0, left) for left in self.open.values())
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]
         """The next job's configuration, or FINISHED where the budget is spent."""
         if self.deadline is not None and time.monotonic() > self.deadline:
             return self.FINISHED
@@ -66,12 +73,16 @@ class StudySearcher(Searcher):
         """A job of the model with the most trials left, and its number in that model's study."""
         while any(left > 0 for left in self.open.values()):
             model = max(self.open, key=lambda name: self.open[name])
-            asked = self.studies[model].ask(lambda v: self.job(model, v).key in self.done)
+            asked = self.studies[model].ask(partial(self.visited, model))
             if asked is not None:
                 self.open[model] -= 1
                 return self.job(model, asked[1]), asked[0]
             self.open[model] = 0  # its space is exhausted
         return None
+
+    def visited(self, model: str, values: Values) -> bool:
+        """Whether this point has been handed out before."""
+        return self.job(model, values).key in self.done
 
     def job(self, model: str, values: Values) -> Job:
         """The search that ``values`` describe."""

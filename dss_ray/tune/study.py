@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from dss_ray.config.space import Dimension, Value
 from dss_ray.errors import FileError
@@ -47,7 +47,7 @@ class Study:
                 load_if_exists=True,
             )
             known = len(self.study.trials)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - SQLAlchemy, alembic and Optuna each have theirs
             reason = str(error).partition("\n")[0]
             raise FileError(
                 f"{path}: no readable study ({reason}); restore it or take a new --name"
@@ -66,7 +66,7 @@ class Study:
             self.study.enqueue_trial(defaults | dict(zip(lists, point, strict=True)))
 
     def finished(self) -> int:
-        """How many trials count against the budget: complete or failed for a reason of their own."""
+        """How many trials count against the budget: complete, or failed by themselves."""
         skipped = self.study.user_attrs
         return sum(
             trial.state.is_finished() and f"{SKIPPED} {trial.number}" not in skipped
@@ -92,7 +92,7 @@ class Study:
                 self.study.enqueue_trial(trial.params)
 
     def ask(self, visited: Callable[[Values], bool]) -> tuple[int, Values] | None:
-        """A trial's number and the values of a point not visited before; None where none is left."""
+        """A trial's number and the values of a point not visited before; None if none is left."""
         for _ in range(REDRAWS):
             number, values = self.draw()
             if not visited(values):
@@ -158,7 +158,7 @@ def default(dimension: Dimension) -> Value:
 def suggest(trial: optuna.Trial, dimension: Dimension) -> Value:
     """The value that the study proposes for one key."""
     if dimension.choices:
-        return trial.suggest_categorical(dimension.name, dimension.choices)
+        return cast(Value, trial.suggest_categorical(dimension.name, dimension.choices))
     low, high, step, log = dimension.low, dimension.high, dimension.step, dimension.log
     if dimension.kind is int:
         return trial.suggest_int(dimension.name, int(low), int(high), step=int(step or 1), log=log)

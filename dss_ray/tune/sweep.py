@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dss_ray.bundle import software_versions
 from dss_ray.config.space import Dimension
 from dss_ray.config.sweep import SweepSettings
-from dss_ray.errors import FileError, UsageError
 from dss_ray.records.leaderboard import leaderboard_rows
 from dss_ray.records.rows import Row
 from dss_ray.tune.cluster import connect
 from dss_ray.tune.finalists import evaluate_finalists, finalists
+from dss_ray.tune.folder import claim, locked
 from dss_ray.tune.job import Job
 from dss_ray.tune.outcome import Outcome
 from dss_ray.tune.progress import Progress
 from dss_ray.tune.recorder import Recorder
-from dss_ray.tune.study import Study
+from dss_ray.tune.study import Study, Values
 
-RUNS = Path("runs")
-MAY_CHANGE = {"trials", "time_budget", "concurrency"}  # on resume; all else would mix results
+if TYPE_CHECKING:  # importing Ray Tune takes two seconds
+    from dss_ray.tune.searcher import StudySearcher
+
 GUIDANCE_POINTS = 3  # of a guidance range at which the baselines are evaluated
 
 
@@ -53,142 +49,144 @@ class SweepSummary:
     busy: float
 
 
-class Load:
-    """How busy the workers are: processor seconds of the network against seconds of the workers."""
-
-    def __init__(self, workers: int) -> None:
-        self.workers, self.began, self.network = workers, time.monotonic(), 0.0
-
-    @property
-    def busy(self) -> float:
-        """The share so far."""
-        return self.network / (self.workers * (time.monotonic() - self.began))
-
-
 def run_sweep(
     settings: SweepSettings, *, address: str | None = None, resume: bool = False
 ) -> SweepSummary:
-    """Run or resume the sweep ``settings.name`` in ``runs/NAME``.
+    """Run the sweep ``settings.name`` in ``runs/NAME``, or go on with it.
 
     Raises:
         UsageError: if the name exists already, or does not when it is to be resumed, or more than
             budgets changed, or the cluster cannot run a trial.
     """
-    folder = RUNS / settings.name
-    claim(folder, settings, resume)
+    folder = claim(settings, resume)
     with locked(folder):
         slots = connect(address, settings.resources)
         import ray
 
         try:
-            return conduct(settings, folder, slots, resume)
+            return Sweep(settings, folder, min(slots, settings.concurrency or slots), resume).run()
         finally:
             ray.shutdown()
 
 
-def conduct(settings: SweepSettings, folder: Path, slots: int, resume: bool) -> SweepSummary:
-    """The sweep on a connected cluster."""
-    workers = min(slots, settings.concurrency or slots)
-    load, recorder = Load(workers * settings.resources.cpus), Recorder(folder, settings, resume)
-    interrupted = True
-    with Progress(settings.name, lambda: list(recorder.rows.values())) as progress:
+class Sweep:
+    """A sweep on a connected cluster.
+
+    Args:
+        settings: of the sweep.
+        folder: ``runs/NAME``.
+        workers: trials at once.
+        resume: whether the folder holds an earlier run.
+    """
+
+    def __init__(self, settings: SweepSettings, folder: Path, workers: int, resume: bool) -> None:
+        self.settings, self.folder, self.workers = settings, folder, workers
+        self.began, self.network_seconds = time.monotonic(), 0.0
+        self.recorder = Recorder(folder, settings, resume)
+        self.progress = Progress(settings.name, self.rows)
+
+    def rows(self) -> list[Row]:
+        """All rows so far."""
+        return list(self.recorder.rows.values())
+
+    def run(self) -> SweepSummary:
+        """Everything; an interrupt leaves a sweep that can be resumed."""
+        interrupted = True
+        with self.progress:
+            try:
+                self.run_jobs()
+                self.run_finalists()
+                interrupted = False
+            except KeyboardInterrupt:
+                self.progress.tell(at_once=True)
+        cores = self.workers * self.settings.resources.cpus
+        busy = self.network_seconds / (cores * (time.monotonic() - self.began))
+        self.recorder.close(interrupted)
+        trials = [row for row in self.rows() if row.searched]
+        failed = sum(row.status == "failed" for row in trials)
+        board = leaderboard_rows(self.rows())
+        return SweepSummary(self.settings.name, len(trials), failed, board, interrupted, busy)
+
+    def run_jobs(self) -> None:
+        """Baselines and trials, until the budget is spent."""
+        searcher = self.searcher()
+        if not searcher.left:
+            return
+        self.progress.start("baselines and trials", searcher.left)
+        from ray import tune
+
+        from dss_ray.tune.trainable import trainable
+
+        resources = {"cpu": self.settings.resources.cpus, "gpu": self.settings.resources.gpus}
+        storage = (self.folder / "ray").resolve()
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, resources),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                num_samples=searcher.left,
+                max_concurrent_trials=self.workers,
+                reuse_actors=True,  # a fresh worker would import torch for every trial
+                trial_dirname_creator=lambda trial: str(trial.trial_id),
+            ),
+            run_config=tune.RunConfig(
+                name=str(time.time_ns()), storage_path=str(storage), verbose=0
+            ),
+        )
         try:
-            run_jobs(settings, folder, workers, recorder, progress, load)
-            run_finalists(settings, folder, recorder, progress, load)
-            interrupted = False
-        except KeyboardInterrupt:
-            progress.tell(at_once=True)
-        busy = load.busy
-        recorder.close(interrupted)
-    rows = list(recorder.rows.values())
-    trials = [row for row in rows if row.searched]
-    failed = sum(row.status == "failed" for row in trials)
-    return SweepSummary(
-        settings.name, len(trials), failed, leaderboard_rows(rows), interrupted, busy
-    )
+            tuner.fit()
+        finally:
+            for study in searcher.studies.values():
+                study.requeue()
 
+    def searcher(self) -> StudySearcher:
+        """What hands out the jobs that are left, the studies knowing all that is on record."""
+        from dss_ray.tune.searcher import StudySearcher
 
-def run_jobs(
-    settings: SweepSettings,
-    folder: Path,
-    workers: int,
-    recorder: Recorder,
-    progress: Progress,
-    load: Load,
-) -> None:
-    """Baselines and trials, until the budget is spent."""
-    from ray import tune
-
-    from dss_ray.tune.searcher import StudySearcher
-    from dss_ray.tune.trainable import trainable
-
-    studies = {
-        model: Study(folder / "study.db", model, settings.space(), settings.seed)
-        for model in settings.models
-    }
-    done = {row.key.partition("-")[0] for row in recorder.rows.values()}
-    queue = [job for job in baseline_jobs(settings) if job.key not in done]
-    settle(studies, recorder)
-
-    def began(job: Job, number: int | None) -> None:
-        recorder.began(job, number)
-        progress.began_one()
-
-    def ended(job: Job, number: int | None, outcome: Outcome) -> None:
-        load.network += outcome.network_seconds
-        recorder.ended(job, number, outcome)
-        progress.ended_one(failed=outcome.error is not None)
-
-    limit = settings.time_budget
-    deadline = None if limit is None else time.monotonic() + limit
-    searcher = StudySearcher(settings, studies, queue, done, deadline, began, ended)
-    total = len(queue) + sum(max(0, left) for left in searcher.open.values())
-    if not total:
-        return
-    progress.start("baselines and trials", total)
-    resources = {"cpu": settings.resources.cpus, "gpu": settings.resources.gpus}
-    tuner = tune.Tuner(
-        tune.with_resources(trainable, resources),
-        tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            num_samples=total,
-            max_concurrent_trials=workers,
-            reuse_actors=True,
-            trial_dirname_creator=lambda trial: str(trial.trial_id),
-        ),
-        run_config=tune.RunConfig(
-            name=f"ray-{time.time_ns()}", storage_path=str(folder.resolve() / "ray"), verbose=0
-        ),
-    )
-    try:
-        tuner.fit()
-    finally:
+        space, path = self.settings.space(), self.folder / "study.db"
+        studies = {
+            model: Study(path, model, space, self.settings.seed) for model in self.settings.models
+        }
+        for row in self.rows():
+            if row.trial is not None:
+                fid = row.selection_fid if row.final else row.fid
+                studies[row.model].settle(row.trial, row.nfe, fid, row.error)
         for study in studies.values():
             study.requeue()
+        done = {row.key.partition("-")[0] for row in self.rows()}
+        limit = self.settings.time_budget
+        return StudySearcher(
+            self.settings,
+            studies,
+            queue=[job for job in baseline_jobs(self.settings) if job.key not in done],
+            done=done,
+            deadline=None if limit is None else self.began + limit,
+            began=self.began_job,
+            ended=self.ended_job,
+        )
 
+    def began_job(self, job: Job, number: int | None) -> None:
+        """Note that a worker starts on a job."""
+        self.recorder.began(job, number)
+        self.progress.began_one()
 
-def settle(studies: dict[str, Study], recorder: Recorder) -> None:
-    """Tell the studies what a killed sweep had written down, and requeue what it had not."""
-    for row in recorder.rows.values():
-        if row.trial is not None:
-            studies[row.model].settle(row.trial, row.nfe, row.selection_fid or row.fid, row.error)
-    for study in studies.values():
-        study.requeue()
+    def ended_job(self, job: Job, number: int | None, outcome: Outcome) -> None:
+        """Write down what a job brought."""
+        self.network_seconds += outcome.network_seconds
+        self.recorder.ended(job, number, outcome)
+        self.progress.ended_one(failed=outcome.error is not None)
 
+    def run_finalists(self) -> None:
+        """Evaluate the best of each kind on the fresh seeds."""
+        chosen = finalists(self.rows(), self.settings.evaluation)
+        if chosen:
+            self.progress.start("finalists on fresh seeds", len(chosen))
+            evaluate_finalists(chosen, self.folder, self.settings, self.finished_final)
 
-def run_finalists(
-    settings: SweepSettings, folder: Path, recorder: Recorder, progress: Progress, load: Load
-) -> None:
-    """The best of each kind on the fresh seeds."""
-    chosen = finalists(recorder.rows.values(), settings.evaluation)
-    progress.start("finalists on fresh seeds", len(chosen))
-
-    def done(row: Row, network_seconds: float) -> None:
-        load.network += network_seconds
-        recorder.write(row)
-        progress.ended_one()
-
-    evaluate_finalists(chosen, folder, settings.evaluation, settings.resources, done)
+    def finished_final(self, row: Row, network_seconds: float) -> None:
+        """Write down a finalist's figures."""
+        self.network_seconds += network_seconds
+        self.recorder.write(row)
+        self.progress.ended_one()
 
 
 def baseline_jobs(settings: SweepSettings) -> Iterator[Job]:
@@ -198,7 +196,7 @@ def baseline_jobs(settings: SweepSettings) -> Iterator[Job]:
     for model in settings.models:
         for nfe in sorted(points(space["nfe"]), reverse=True):
             for guidance in guidances:
-                values = {"nfe": int(nfe), "guidance": float(guidance)}
+                values: Values = {"nfe": int(nfe), "guidance": float(guidance)}
                 yield Job("baseline", model, values, settings.evaluation, settings.baselines)
 
 
@@ -210,45 +208,3 @@ def points(dimension: Dimension, most: int | None = None) -> list[float]:
     count = count if most is None else most
     width = (dimension.high - dimension.low) / max(1, count - 1)
     return [dimension.low + width * index for index in range(count)]
-
-
-def claim(folder: Path, settings: SweepSettings, resume: bool) -> None:
-    """Create the sweep's folder with its frozen settings, or check that they are the same."""
-    frozen = folder / "config.json"
-    document = settings.model_dump(mode="json")
-    if not resume:
-        if frozen.exists():
-            raise UsageError(
-                f"sweep '{settings.name}' exists in {folder}: add --resume to go on with it, or "
-                "choose another --name"
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        manifest = {"settings": document, "versions": software_versions()}
-        draft = frozen.with_suffix(".tmp")
-        draft.write_text(json.dumps(manifest, indent=1))
-        draft.replace(frozen)
-        return
-    try:
-        earlier = json.loads(frozen.read_text())["settings"]
-    except OSError:
-        raise UsageError(f"sweep '{settings.name}': nothing to resume in {folder}") from None
-    except (ValueError, KeyError):
-        raise FileError(f"{frozen}: no readable settings; restore it or use a new --name") from None
-    for key, value in document.items():
-        if key not in MAY_CHANGE and earlier.get(key) != value:
-            raise UsageError(
-                f"sweep '{settings.name}': '{key}' differs from the earlier run, and only "
-                f"{', '.join(sorted(MAY_CHANGE))} may change on --resume; use a new --name"
-            )
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """One driver at a time: two would write the same study and the same rows."""
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UsageError(f"sweep '{folder.name}' is running already, in {folder}") from None
-        file.write(str(os.getpid()))
-        yield

@@ -7,6 +7,7 @@ import torch
 
 from dss_ray.config.sweep import Baselines, Evaluation
 from dss_ray.models.meter import Meter
+from dss_ray.tune.cluster import use_assigned_cpus
 from dss_ray.tune.job import Job, run_job
 from dss_ray.tune.outcome import Outcome
 
@@ -26,11 +27,9 @@ def job_config(job: Job) -> dict[str, Any]:
 
 def trainable(config: dict[str, Any]) -> None:
     """Do the job that ``config`` describes and report its outcome; a failure too, then raise it."""
-    import ray
     from ray import tune
 
-    cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
-    torch.set_num_threads(max(1, int(cpus)))  # two processes with two threads each thrash
+    use_assigned_cpus()
     torch.manual_seed(0)  # a reused worker keeps its random state otherwise
     began, network = time.perf_counter(), Meter.process_seconds
     job = Job(

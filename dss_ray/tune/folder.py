@@ -1,0 +1,70 @@
+"""The folder of a sweep, ``runs/NAME``: claimed once, resumed with the same settings, locked."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dss_ray.bundle import software_versions
+from dss_ray.config.sweep import SweepSettings
+from dss_ray.errors import FileError, UsageError
+
+RUNS = Path("runs")
+MAY_CHANGE = {"trials", "time_budget", "concurrency"}  # on resume; all else would mix results
+
+
+def claim(settings: SweepSettings, resume: bool) -> Path:
+    """The folder of a new sweep, or of an earlier one whose settings are the same.
+
+    Raises:
+        UsageError: if a new sweep's name exists, or an old one's does not, or settings differ.
+    """
+    folder = RUNS / settings.name
+    frozen = folder / "manifest.json"
+    if resume:
+        check_same(frozen, settings)
+        return folder
+    if frozen.exists():
+        raise UsageError(
+            f"sweep '{settings.name}' exists in {folder}: add --resume to go on with it, or "
+            "choose another --name"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = {"settings": settings.model_dump(mode="json"), "versions": software_versions()}
+    draft = frozen.with_suffix(".tmp")
+    draft.write_text(json.dumps(manifest, indent=1) + "\n")
+    draft.replace(frozen)
+    return folder
+
+
+def check_same(frozen: Path, settings: SweepSettings) -> None:
+    """Refuse to resume with other settings than the frozen ones, budgets excepted."""
+    try:
+        earlier = json.loads(frozen.read_text())["settings"]
+    except OSError:
+        raise UsageError(
+            f"sweep '{settings.name}': nothing to resume, {frozen} does not exist; leave out "
+            "--resume to start it"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise FileError(f"{frozen}: no readable settings; restore it or use a new --name") from None
+    for key, value in settings.model_dump(mode="json").items():
+        if key not in MAY_CHANGE and earlier.get(key) != value:
+            raise UsageError(
+                f"sweep '{settings.name}': '{key}' differs from the earlier run, and only "
+                f"{', '.join(sorted(MAY_CHANGE))} may change on --resume; use a new --name"
+            )
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One driver at a time: two would write the same study and the same rows."""
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(f"sweep '{folder.name}' is running already, in {folder}") from None
+        file.write(str(os.getpid()))
+        yield
