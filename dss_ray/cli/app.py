@@ -1,0 +1,67 @@
+"""The command ``dss-ray``: all commands in one place; each imports what it needs when it runs."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dss_ray.cli import catalogue, solve
+from dss_ray.cli.verb import WRONG, complain, terminate_as_interrupt
+
+COMMANDS = (
+    solve.search,
+    solve.evaluate,
+    solve.sample,
+    catalogue.models,
+    catalogue.solvers,
+    catalogue.schema,
+)
+
+app = typer.Typer(
+    name="dss-ray",
+    help="Search fast ODE solvers for diffusion and flow models.",
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+for command in COMMANDS:
+    app.command()(command)
+
+
+def print_version(wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
+        from dss_ray import __version__
+
+        sys.stdout.write(f"dss_ray {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=print_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Search fast ODE solvers for diffusion and flow models."""
+
+
+def main() -> None:
+    """Run the command line; ends the process with the exit code."""
+    terminate_as_interrupt()
+    sys.path.append(str(Path.cwd()))  # a user's own model is a module in the current folder
+    try:
+        code = app(standalone_mode=False)
+    except typer.TyperException as error:
+        complain(usage(error))
+        sys.exit(WRONG)
+    sys.exit(code)
+
+
+def usage(error: typer.TyperException) -> str:
+    """What was wrong with the command line, and where its possibilities are listed."""
+    context = getattr(error, "ctx", None)
+    place = context.command_path if context else "dss-ray"
+    return f"{error.format_message()} (`{place} --help` lists what is possible)"

@@ -1,0 +1,73 @@
+"""The commands that list what is known: models, solvers and the bundle's schema."""
+
+from typing import Any
+
+from dss_ray.cli.stage import stage
+from dss_ray.cli.verb import Result, verb
+
+
+@verb
+def models() -> Result:
+    """List the models that ship with the package."""
+    from rich.table import Table
+
+    with stage("loading the models"):
+        from dss_ray.models.zoo import load_model, model_names
+
+        rows = [model_row(load_model(name)) for name in model_names()]
+    caption = "any package.module:callable that returns a velocity model works as well"
+    table = Table(
+        "model", "sample", "classes", "times", "extractor", title="models", caption=caption
+    )
+    for row in rows:
+        shape = " x ".join(map(str, row["sample_shape"]))
+        times = f"{row['t_min']:g} to {row['t_max']:g}"
+        classes = "-" if row["num_classes"] is None else str(row["num_classes"])
+        table.add_row(row["name"], shape, classes, times, row["features"] or "-")
+    return Result(rows, table)
+
+
+def model_row(model: Any) -> dict[str, Any]:
+    """What the model says of itself."""
+    return {
+        "name": model.name,
+        "sample_shape": list(model.sample_shape),
+        "num_classes": model.num_classes,
+        "t_min": model.t_min,
+        "t_max": model.t_max,
+        "features": getattr(model, "features", None),
+        "fingerprint": model.fingerprint,
+    }
+
+
+@verb
+def solvers() -> Result:
+    """List the classical and the published solvers, the grids and the search methods."""
+    from rich.table import Table
+
+    with stage("loading the solvers"):
+        from dss_ray.search.run import METHODS
+        from dss_ray.solver.classical import CLASSICAL
+        from dss_ray.solver.grids import GRIDS
+        from dss_ray.solver.published import published_names, published_table
+
+    rows: list[dict[str, Any]] = [
+        {"name": name, "kind": "classical", "nfe": None} for name in CLASSICAL
+    ]
+    rows += [
+        {"name": name, "kind": "published", "nfe": published_table(name).nfe}
+        for name in published_names()
+    ]
+    caption = f"grids: {', '.join(GRIDS)}\nsearch methods: {', '.join(METHODS)}, chained by +"
+    table = Table("solver", "kind", "NFE", title="solvers", caption=caption)
+    for row in rows:
+        table.add_row(row["name"], row["kind"], str(row["nfe"] or "--nfe"))
+    return Result(rows, table)
+
+
+@verb
+def schema() -> Result:
+    """Print the JSON schema of a bundle file."""
+    from dss_ray.bundle import json_schema
+
+    return Result(json_schema())
