@@ -16,7 +16,9 @@ from rich.text import Text
 from dss_ray.records.rows import Row, distance_name
 
 KINDS = ("searched", "classical", "published")
-CAPTION = "* on the front   ? on the selection seeds only   verdict: against the best classical"
+CAPTION = (
+    "NFE with *: on the front; FID with ?: selection seeds only; verdict: to the best classical"
+)
 COLORS = {"better": "green", "worse": "red"}
 
 
@@ -173,9 +175,9 @@ def to_markdown(board: Sequence[dict[str, Any]]) -> str:
     """The leaderboard as a Markdown table with the columns of ``render``."""
     fronts = {(entry["model"], entry["features"]) for entry in board}
     name = distance_name(board[0]["features"]) if len(fronts) == 1 else "FID"
-    heads = ["NFE", "solver", "method", "grid", "guidance", name, "rmse", "evaluations", "seconds"]
-    lines = [["model", *heads, "verdict"], ["---"] * (len(heads) + 2)]
+    heads = ["model"] * (len(fronts) > 1) + ["NFE", "solver", "method", "grid", "guidance", name]
+    lines = [[*heads, "rmse", "evaluations", "seconds", "verdict"], ["---"] * (len(heads) + 4)]
     for entry in board:
-        model = entry["model"] if len(fronts) == 1 else front_name(entry)
-        lines.append([model, *(text.plain for text in cells(entry))])
+        model = [front_name(entry)] if len(fronts) > 1 else []
+        lines.append(model + [text.plain for text in cells(entry)])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{CAPTION}\n"

@@ -54,6 +54,9 @@ class SweepRecorder:
         resume: go on in the newest parent run of that name, if there is one.
         uri: of the store; ``tracking_uri()`` by default.
 
+    Attributes:
+        recorded: (key, whether as a finalist) of the trials that an earlier run recorded.
+
     Raises:
         StoreError: if the store cannot be opened; the methods too, where it fails them.
     """
@@ -80,7 +83,13 @@ class SweepRecorder:
             self.parent = found[0].info.run_id if found else self.create(name, {})
             if found:
                 self.client.update_run(self.parent, status="RUNNING")
-            self.runs = {run.data.tags[KEY]: run.info.run_id for run in self.children()}
+            children = self.children()
+            self.runs = {run.data.tags[KEY]: run.info.run_id for run in children}
+            self.recorded = {
+                (run.data.tags[KEY], "finalist" in run.data.tags)
+                for run in children
+                if run.info.status in ("FINISHED", "FAILED")
+            }
         self.running = set[str]()
         self.reconcile()
 

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -85,4 +86,6 @@ def saved_view(name: str, features: str, swept: Sequence[str]) -> str:
             *(f"params.`{p}`" for p in swept),
         ],
     }
-    return json.dumps({"name": f"sweep {name}", "state": json.dumps(state)})
+    now = int(time.time() * 1000)
+    view = {"name": f"sweep {name}", "createdAt": now, "updatedAt": now}
+    return json.dumps(view | {"state": json.dumps(state)})

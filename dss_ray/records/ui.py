@@ -15,7 +15,7 @@ from dss_ray.records.mlflow_store import (
 
 
 def serve_ui(port: int, host: str) -> None:
-    """Run ``mlflow ui`` on the store of the sweeps until it is interrupted; tells the page on standard error.
+    """Run ``mlflow ui`` on the sweeps' store until interrupted; standard error says where.
 
     Args:
         port: to listen on.

@@ -1,0 +1,48 @@
+"""Find the sweeps under a folder and read their rows."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from dss_ray.errors import unknown
+from dss_ray.records.rows import Row, read_rows
+
+ROWS_FILE: Final = "rows.jsonl"
+
+
+def sweep_rows(root: Path, name: str) -> list[Row]:
+    """The rows of the sweep ``name`` in the folder ``root``.
+
+    Raises:
+        UsageError: if there is no such sweep, with the nearest name and all that there are.
+        FileError: if its rows are corrupt.
+    """
+    names = sweep_names(root)
+    if name not in names:
+        raise unknown("sweep", name, names or ["none yet"], where=str(root))
+    return read_rows(root / name / ROWS_FILE)
+
+
+def sweep_names(root: Path) -> list[str]:
+    """The names of the sweeps in ``root`` that have rows, sorted."""
+    return sorted(path.parent.name for path in root.glob(f"*/{ROWS_FILE}"))
+
+
+def list_sweeps(root: Path) -> list[dict[str, Any]]:
+    """Per sweep its name, models, step counts, trials done and failed, and last change in UTC."""
+    return [summary(root / name / ROWS_FILE) for name in sweep_names(root)]
+
+
+def summary(path: Path) -> dict[str, Any]:
+    """What one rows file holds, JSON-ready."""
+    rows = read_rows(path)
+    ended = [row.status for row in rows if row.searched]
+    changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    return {
+        "name": path.parent.name,
+        "models": sorted({row.model for row in rows}),
+        "nfe": sorted({row.nfe for row in rows}),
+        "done": ended.count("done"),
+        "failed": ended.count("failed"),
+        "changed": changed.isoformat(timespec="seconds"),
+    }
