@@ -6,13 +6,19 @@ from typing import Annotated
 
 import typer
 
-from dss_ray.cli import catalogue, solve
+from dss_ray.cli import catalogue, handover, measure, runs
+from dss_ray.cli.search import search
 from dss_ray.cli.verb import WRONG, complain, terminate_as_interrupt
 
 COMMANDS = (
-    solve.search,
-    solve.evaluate,
-    solve.sample,
+    runs.sweep,
+    runs.leaderboard,
+    runs.ui,
+    search,
+    measure.evaluate,
+    measure.sample,
+    handover.export,
+    handover.reference,
     catalogue.models,
     catalogue.solvers,
     catalogue.schema,

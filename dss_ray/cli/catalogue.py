@@ -9,6 +9,8 @@ from dss_ray.cli.verb import Result, verb
 @verb
 def models() -> Result:
     """List the models that ship with the package."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Group
     from rich.table import Table
 
     with stage("loading the models"):
@@ -16,15 +18,14 @@ def models() -> Result:
 
         rows = [model_row(load_model(name)) for name in model_names()]
     caption = "any package.module:callable that returns a velocity model works as well"
-    table = Table(
-        "model", "sample", "classes", "times", "extractor", title="models", caption=caption
-    )
+    heads = "model", "sample shape", "classes", "times", "extractor"
+    table = Table(*heads, box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         shape = " x ".join(map(str, row["sample_shape"]))
         times = f"{row['t_min']:g} to {row['t_max']:g}"
         classes = "-" if row["num_classes"] is None else str(row["num_classes"])
         table.add_row(row["name"], shape, classes, times, row["features"] or "-")
-    return Result(rows, table)
+    return Result(rows, Group(table, caption))
 
 
 def model_row(model: Any) -> dict[str, Any]:
@@ -43,6 +44,8 @@ def model_row(model: Any) -> dict[str, Any]:
 @verb
 def solvers() -> Result:
     """List the classical and the published solvers, the grids and the search methods."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Group
     from rich.table import Table
 
     with stage("loading the solvers"):
@@ -59,10 +62,10 @@ def solvers() -> Result:
         for name in published_names()
     ]
     caption = f"grids: {', '.join(GRIDS)}\nsearch methods: {', '.join(METHODS)}, chained by +"
-    table = Table("solver", "kind", "NFE", title="solvers", caption=caption)
+    table = Table("solver", "kind", "NFE", box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         table.add_row(row["name"], row["kind"], str(row["nfe"] or "--nfe"))
-    return Result(rows, table)
+    return Result(rows, Group(table, caption))
 
 
 @verb

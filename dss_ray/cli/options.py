@@ -1,53 +1,67 @@
-"""Arguments and options that several commands share, and how their texts are read."""
+"""Arguments and options of the commands."""
 
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
-from dss_ray.errors import UsageError
+MODEL_HELP = "A model of `dss-ray models`, or package.module:callable."
+Model = Annotated[str, Argument(help=MODEL_HELP)]
+OnModel = Annotated[str, Option("--model", help=MODEL_HELP)]
+Solver = Annotated[str, Argument(help="A bundle file, or a name of `dss-ray solvers`.")]
+Nfe = Annotated[int | None, Option(min=1, help="Network queries of a classical solver.")]
+Grid = Annotated[str, Option(help="Time grid of a classical solver: uniform, power:2, edm:7 ...")]
+Guidance = Annotated[float | None, Option(help="Guidance scale; a bundle's own, or 1.")]
+Seed = Annotated[int, Option(help="Of the noises.")]
 
-Model = Annotated[
-    str, typer.Argument(help="A model (`dss-ray models`) or package.module:callable.")
+# search
+SearchNfe = Annotated[int, Option("--nfe", min=1, help="Network queries of the solver.")]
+Method = Annotated[str, Option(help="A method, or a chain such as least-squares+gradient.")]
+SearchGuidance = Annotated[float, Option("--guidance", help="Guidance scale to search at.")]
+StartGrid = Annotated[str, Option("--grid", help="Starting grid; auto tries several.")]
+Start = Annotated[str, Option(help="Starting table: a classical solver's name or a bundle file.")]
+SearchSamples = Annotated[
+    int | None,
+    Option("--samples", min=1, help="Teacher trajectories; the method's own if left out."),
 ]
-OnModel = Annotated[
-    str, typer.Option("--model", help="A model (`dss-ray models`) or package.module:callable.")
-]
-Solver = Annotated[
-    str, typer.Argument(help="A bundle file, or a name of `dss-ray solvers` with --nfe.")
-]
-Nfe = Annotated[int | None, typer.Option(min=1, help="Network queries of a classical solver.")]
-Grid = Annotated[
-    str, typer.Option(help="Time grid of a classical solver: uniform, power:2, edm:7, ...")
-]
-Guidance = Annotated[
-    float | None, typer.Option(help="Guidance scale; a bundle's own, else 1, unless given.")
+BundleFile = Annotated[
+    Path | None,
+    Option("--out", help="File to write; MODEL-NFE-METHOD.json, with a number if that is taken."),
 ]
 
+# evaluate and sample
+Samples = Annotated[int, Option(min=2, help="Samples per seed.")]
+Seeds = Annotated[str, Option(help="Evaluation seeds.")]
+Metrics = Annotated[str, Option(help="fid, rmse or both.")]
+Picture = Annotated[Path, Option("-o", "--out", help="PNG file to write.")]
+Pictures = Annotated[int, Option("--samples", min=1, help="Pictures in each row.")]
+Compare = Annotated[str, Option(help="Solvers of further rows on the same noises: ab2,teacher.")]
 
-def numbers(text: str, option: str) -> tuple[int, ...]:
-    """The integers of a list such as ``0,1,2``.
+# sweep, leaderboard and ui
+Space = Annotated[str, Argument(help="A YAML file, or a shipped space such as digits.")]
+SweepName = Annotated[str | None, Option("--name", help="Of runs/NAME; the file's if left out.")]
+Trials = Annotated[int | None, Option(min=1, help="Searches per model.")]
+TimeBudget = Annotated[
+    float | None, Option(min=0, help="Seconds after which no further trial starts.")
+]
+Concurrency = Annotated[int | None, Option(min=1, help="Trials at once.")]
+Address = Annotated[str | None, Option(help="Of a Ray cluster; starts a local one if left out.")]
+Resume = Annotated[bool, Option("--resume", help="Go on with an earlier sweep of that name.")]
+DryRun = Annotated[bool, Option("--dry-run", help="Check everything, show the plan, run nothing.")]
+Assignments = Annotated[
+    list[str] | None, Option("--set", help="Replace a setting: --set evaluation.samples=500.")
+]
+Name = Annotated[str, Argument(help="A sweep: the name of a folder in ./runs.")]
+CsvFile = Annotated[Path | None, Option("--csv", help="Write the rows to this file as well.")]
+Port = Annotated[int, Option(min=1, max=65535, help="Port to listen on.")]
+Host = Annotated[str, Option(help="Address to listen on.")]
 
-    Raises:
-        UsageError: if ``text`` is something else.
-    """
-    try:
-        return tuple(int(item) for item in text.split(","))
-    except ValueError:
-        raise UsageError(f"{option}: expected integers such as 0,1,2, got '{text}'") from None
-
-
-def unused(path: Path, option: str) -> Path:
-    """``path``, refused if something is there: a solver is never overwritten."""
-    if path.exists():
-        raise UsageError(f"{option}: {path} exists already; delete it or choose another file")
-    return path
-
-
-def free(path: Path) -> Path:
-    """``path``, with -2, -3 and so on before its suffix if it is taken."""
-    candidate, number = path, 1
-    while candidate.exists():
-        number += 1
-        candidate = path.with_stem(f"{path.stem}-{number}")
-    return candidate
+# export and reference
+Source = Annotated[str, Argument(help="A sweep in ./runs, or a bundle file.")]
+Folder = Annotated[Path, Option("-o", "--out", help="Folder to write into.")]
+ExportNfe = Annotated[int | None, Option("--nfe", min=1, help="Of a sweep, the best with so many.")]
+Format = Annotated[str, Option("--format", help="bundle.")]
+OfModel = Annotated[str | None, Option("--model", help="One of a sweep's models.")]
+Images = Annotated[Path, Argument(help="A folder of PNGs, or a .npy or .npz of uint8 images.")]
+Features = Annotated[str, Option(help="Feature extractor, such as digits-cnn.")]
+StatisticsFile = Annotated[Path, Option("-o", "--out", help="The .npz file to write.")]

@@ -79,9 +79,12 @@ def show(result: Result, as_json: bool) -> None:
     if as_json or result.text is None:
         sys.stdout.write(json.dumps(result.document, indent=1, allow_nan=False) + "\n")
         return
+    if isinstance(result.text, str):
+        sys.stdout.write(result.text + "\n")
+        return
     from rich.console import Console
 
-    Console().print(result.text)
+    Console(markup=False, highlight=False).print(result.text)
 
 
 def complain(sentence: str) -> None:

@@ -1,0 +1,176 @@
+"""The commands on sweeps: run one, show its leaderboard, open its records in a browser."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dss_ray.cli import options
+from dss_ray.cli.stage import stage
+from dss_ray.cli.verb import DONE, INTERRUPTED, Result, verb
+from dss_ray.errors import FileError, UsageError, unknown
+
+if TYPE_CHECKING:  # slow to import, and --help needs none of it
+    from dss_ray.config.space import Dimension
+    from dss_ray.config.sweep import SweepSettings
+    from dss_ray.records.rows import Row
+    from dss_ray.tune.sweep import SweepSummary
+
+RUNS = Path("runs")
+
+
+@verb
+def sweep(
+    space: options.Space,
+    *,
+    name: options.SweepName = None,
+    trials: options.Trials = None,
+    time_budget: options.TimeBudget = None,
+    concurrency: options.Concurrency = None,
+    address: options.Address = None,
+    resume: options.Resume = False,
+    dry_run: options.DryRun = False,
+    assign: options.Assignments = None,
+) -> Result:
+    """Search many solvers on Ray Tune and rank them beside the classical ones."""
+    overrides = dict(map(assignment, assign or []))
+    budgets = {"trials": trials, "time_budget": time_budget, "concurrency": concurrency}
+    overrides |= {key: v for key, v in ({"name": name} | budgets).items() if v is not None}
+    with stage(f"checking {space}"):
+        from dss_ray.config.sweep import load_sweep
+        from dss_ray.tune.sweep import run_sweep
+
+        settings = load_sweep(space, overrides)
+    if dry_run:
+        return plan(settings)
+    return finished(run_sweep(settings, address=address, resume=resume))
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """Key and value of ``KEY=VALUE``; the value is YAML."""
+    import yaml
+
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise UsageError(f"--set: expected KEY=VALUE such as evaluation.samples=500, got '{text}'")
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise UsageError(f"--set {key}: expected a YAML value, got '{value}'") from None
+
+
+def plan(settings: "SweepSettings") -> Result:
+    """What a sweep would do."""
+    from rich.console import Group
+    from rich.table import Table
+
+    from dss_ray.tune.sweep import baseline_jobs
+
+    dimensions = [dimension_row(dimension) for dimension in settings.space()]
+    document = {
+        "name": settings.name,
+        "models": list(settings.models),
+        "trials": settings.trials * len(settings.models),
+        "baselines": sum(1 for _ in baseline_jobs(settings)),
+        "dimensions": dimensions,
+    }
+    table = Table("dimension", "values", "only when", box=None, pad_edge=False)
+    for row in dimensions:
+        values = ", ".join(map(str, row["choice"])) if row["choice"] else range_text(row)
+        when = ", ".join(f"{key} is {' or '.join(map(str, v))}" for key, v in row["when"].items())
+        table.add_row(row["name"], values, when)
+    evaluation = settings.evaluation
+    text = (
+        f"{settings.name}: {document['trials']} trials on {', '.join(settings.models)}, "
+        f"{evaluation.samples} samples each; {document['baselines']} baseline jobs of "
+        f"{len(settings.baselines.methods)} methods on {len(settings.baselines.grids)} grids; "
+        f"finalists on {len(evaluation.final_seeds)} seeds of {evaluation.final_samples} samples\n"
+    )
+    return Result(document, Group(text, table))
+
+
+def dimension_row(dimension: "Dimension") -> dict[str, Any]:
+    """A dimension as JSON: its choices, or its range."""
+    ranged = not dimension.choices
+    return {
+        "name": dimension.name,
+        "choice": list(dimension.choices),
+        "range": [dimension.low, dimension.high] if ranged else None,
+        "log": dimension.log,
+        "step": dimension.step,
+        "when": {key: list(values) for key, values in dimension.when},
+    }
+
+
+def range_text(row: dict[str, Any]) -> str:
+    """The range of a dimension's row."""
+    low, high = row["range"]
+    step = "" if row["step"] is None else f" in steps of {row['step']:g}"
+    return f"{low:g} to {high:g}{step}{', logarithmic' if row['log'] else ''}"
+
+
+def finished(summary: "SweepSummary") -> Result:
+    """A sweep's leaderboard and what it took; interrupted ones end with their own exit code."""
+    from rich.console import Group
+
+    from dss_ray.records.leaderboard import render
+
+    text = (
+        f"{summary.name}: {summary.trials} trials, {summary.failed} failed; network evaluations "
+        f"filled {summary.busy:.0%} of the cores' time; all of it is in {RUNS / summary.name}"
+    )
+    if summary.interrupted:
+        text += "\ninterrupted: the same command with --resume finishes the rest"
+    document = {
+        "name": summary.name,
+        "trials": summary.trials,
+        "failed": summary.failed,
+        "best": summary.board,
+    }
+    code = INTERRUPTED if summary.interrupted else DONE
+    tables = [render(summary.board, summary.name)] if summary.board else []
+    return Result(document, Group(*tables, text), code)
+
+
+@verb
+def leaderboard(
+    name: options.Name,
+    *,
+    csv: options.CsvFile = None,
+) -> Result:
+    """Show a sweep's best searched solver beside the best classical one per NFE."""
+    from dss_ray.records.leaderboard import leaderboard_rows, render, to_csv
+
+    board = leaderboard_rows(sweep_rows(name))
+    if csv:
+        try:
+            csv.write_text(to_csv(board))
+        except OSError as error:
+            raise FileError(f"--csv: cannot write {csv} ({error.strerror})") from None
+    return Result(board, render(board, name) if board else f"{name}: no finished trial yet")
+
+
+def sweep_rows(name: str) -> "list[Row]":
+    """The rows of the sweep of that name.
+
+    Raises:
+        UsageError: if there is none.
+    """
+    from dss_ray.records.rows import read_rows
+
+    known = [folder.name for folder in RUNS.glob("*") if folder.is_dir()]
+    if name not in known:
+        if not known:
+            raise UsageError(f"sweep '{name}': there is no sweep in ./{RUNS}; run one there first")
+        raise unknown("sweep", name, known)
+    return read_rows(RUNS / name / "rows.jsonl")
+
+
+@verb
+def ui(
+    *,
+    port: options.Port = 5000,
+    host: options.Host = "127.0.0.1",
+) -> None:
+    """Serve MLflow's pages on the records of the sweeps."""
+    with stage("starting MLflow"):
+        from dss_ray.records.ui import serve_ui
+    serve_ui(port, host)

@@ -1,0 +1,95 @@
+"""The command ``search``: one inner search, without Ray."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dss_ray.cli import options
+from dss_ray.cli.place import bundle_place, unused
+from dss_ray.cli.stage import stage
+from dss_ray.cli.verb import Result, verb
+
+if TYPE_CHECKING:  # torch is slow to import, and --help needs none of it
+    from dss_ray.bundle import Bundle
+    from dss_ray.solver.table import SolverTable
+
+RMSE_SAMPLES = 2000  # evaluation noises that the error is measured on
+
+
+@verb
+def search(
+    model: options.Model,
+    *,
+    nfe: options.SearchNfe,
+    method: options.Method = "least-squares",
+    guidance: options.SearchGuidance = 1.0,
+    grid: options.StartGrid = "auto",
+    start: options.Start = "ab2",
+    samples: options.SearchSamples = None,
+    seed: options.Seed = 0,
+    out: options.BundleFile = None,
+) -> Result:
+    """Search one fast solver for a model, measure its error and write it as a bundle."""
+    path = unused(out, "--out") if out else None
+    with stage(f"loading {model}"):
+        from dss_ray import api
+        from dss_ray.config.sweep import check_grid
+        from dss_ray.search.result import SearchSettings
+        from dss_ray.search.run import parse_chain
+
+        network = api.load_model(model)
+    parse_chain(method)  # before the teacher is solved, which may take minutes
+    check_grid(grid)
+    table, settings = starting_table(start, nfe), SearchSettings(seed=seed)
+    settings = replace(settings, samples=samples) if samples else settings
+    with stage(f"searching {nfe} steps by {method}"):
+        found = api.search(
+            network,
+            nfe,
+            method=method,
+            guidance=guidance,
+            grid=grid,
+            start=table,
+            settings=settings,
+        )
+    with stage(f"measuring on {RMSE_SAMPLES} fresh noises") as step:
+        measured = api.evaluate(
+            found, network, samples=RMSE_SAMPLES, seeds=(0,), metrics=("rmse",), progress=step
+        )
+    found = found.model_copy(update={"metrics": {"rmse": measured.metrics["rmse"].mean}})
+    return saved(found, path or bundle_place(found, Path()))
+
+
+def starting_table(start: str, nfe: int) -> "str | SolverTable":
+    """The name of a classical solver as it is, anything else as the table that it stands for."""
+    from dss_ray.api import load_solver
+    from dss_ray.solver.classical import CLASSICAL
+
+    return start if start in CLASSICAL else load_solver(start, nfe).table
+
+
+def saved(bundle: "Bundle", path: Path) -> Result:
+    """Write a searched bundle, and say what it is and what it took."""
+    from dss_ray.bundle import save_bundle
+
+    save_bundle(bundle, path)
+    found, rmse = bundle.search, bundle.metrics["rmse"]
+    assert found
+    document = {
+        "bundle": str(path),
+        "rmse": rmse,
+        "evaluations": found.evaluations,
+        "seconds": found.seconds,
+        "nfe": bundle.table.nfe,
+        "method": found.method,
+    }
+    text = (
+        f"{path}\n"
+        f"  solver: {bundle.table.nfe} steps, {found.method} from grid {found.grid}, "
+        f"guidance {bundle.guidance:g}\n"
+        f"  rmse: {rmse:.5f} to the converged teacher, on {RMSE_SAMPLES} noises not searched on\n"
+        f"  search: {found.seconds:.1f} s, {found.evaluations:,} network evaluations\n"
+        f"  teacher: {found.reference_seconds:.1f} s, {found.reference_evaluations:,} network "
+        "evaluations, once for all searches"
+    )
+    return Result(document, text)
