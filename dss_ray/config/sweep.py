@@ -182,8 +182,8 @@ def located(place: str, check: Callable[[str], Any] | None, name: str) -> None:
 
 
 def describe(error: ValidationError, source: str) -> UsageError:
-    """The first complaint of pydantic as one sentence with its place."""
-    first = error.errors()[0]
+    """One complaint of pydantic as a sentence: a misspelt key before the one that it leaves out."""
+    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     *way, last = first["loc"]
     place = ".".join(map(str, [source, *way]))
     if first["type"] != "extra_forbidden":

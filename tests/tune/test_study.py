@@ -1,0 +1,73 @@
+"""The study behind a sweep: budget, duplicates, conditions, interruption."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+
+from dss_ray.config.space import parse_space
+from dss_ray.errors import FileError
+from dss_ray.tune.study import Study
+
+FINITE = {"nfe": {"choice": [3, 4]}, "guidance": {"choice": [1.0, 2.0]}, "grid": "uniform"}
+
+
+def open_study(folder: Path, space: dict = FINITE) -> Study:
+    return Study(folder / "study.db", "model", parse_space(space, "search"), seed=0)
+
+
+def test_a_finite_space_is_visited_once_and_then_exhausted(tmp_path: Path) -> None:
+    study, seen = open_study(tmp_path), []
+    while (asked := study.ask(lambda values: values in seen)) is not None:
+        seen.append(asked[1])
+        study.complete(asked[0], int(asked[1]["nfe"]), 1.0)
+    assert len(seen) == 4
+    assert study.finished() == 4
+
+
+def test_the_first_trials_take_the_defaults_at_every_nfe_and_guidance(tmp_path: Path) -> None:
+    space = FINITE | {"ridge": {"range": [1e-6, 1e-2], "log": True}}
+    study = open_study(tmp_path, space)
+    first = [study.ask(lambda values: False)[1] for _ in range(4)]
+    assert {(values["nfe"], values["guidance"]) for values in first} == {
+        (3, 1.0), (3, 2.0), (4, 1.0), (4, 2.0)
+    }  # fmt: skip
+    assert all(values["ridge"] == pytest.approx(1e-4) for values in first)
+
+
+def test_a_key_appears_only_where_its_condition_holds(tmp_path: Path) -> None:
+    space = {
+        "nfe": {"choice": [3, 4, 5, 6]},
+        "method": {"choice": ["least-squares", "gradient"]},
+        "learning_rate": {"range": [1e-3, 1e-1], "log": True, "when": {"method": "gradient"}},
+    }
+    study = open_study(tmp_path, space)
+    drawn = [study.ask(lambda values: False)[1] for _ in range(20)]
+    assert {values["method"] for values in drawn} == {"least-squares", "gradient"}
+    assert all(("learning_rate" in v) == (v["method"] == "gradient") for v in drawn)
+
+
+def test_an_interrupted_point_comes_again_and_does_not_count(tmp_path: Path) -> None:
+    study = open_study(tmp_path)
+    _, values = study.ask(lambda _: False)
+    resumed = open_study(tmp_path)
+    resumed.requeue()
+    assert resumed.finished() == 0
+    again = [resumed.ask(lambda _: False)[1] for _ in range(4)]
+    assert values in again
+    states = {trial.state for trial in resumed.study.trials}
+    assert optuna.trial.TrialState.RUNNING in states
+
+
+def test_a_failed_trial_counts_against_the_budget_with_its_reason(tmp_path: Path) -> None:
+    study = open_study(tmp_path)
+    number, _ = study.ask(lambda _: False)
+    study.fail(number, "diverged")
+    assert study.finished() == 1
+    assert "diverged" in study.study.user_attrs.values()
+
+
+def test_a_corrupt_database_is_refused_with_its_path(tmp_path: Path) -> None:
+    (tmp_path / "study.db").write_bytes(b"no database at all, but long enough to look like one")
+    with pytest.raises(FileError, match=r"study\.db"):
+        open_study(tmp_path)
