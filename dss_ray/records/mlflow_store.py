@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # importing mlflow takes seconds, and most commands record no
 
 EXPERIMENT = "dss_ray"
 KEY, SWEEP = "dss.key", "dss.sweep"
+TEXT = 5000  # characters of a tag; stores refuse 8000 and more
 NOTE, PARENT, VIEW = "mlflow.note.content", "mlflow.parentRunId", "mlflow.sharedViewState."
 
 
@@ -166,7 +167,8 @@ class SweepRecorder:
 
         now = int(time.time() * 1000)
         metrics = [Metric(name, value, now, step) for name, value, step in points]
-        self.client.log_batch(run, metrics, tags=[RunTag(*pair) for pair in tags.items()])
+        texts = [RunTag(name, text[:TEXT]) for name, text in tags.items()]
+        self.client.log_batch(run, metrics, tags=texts)
 
     def parents(self) -> list[Run]:
         """The parent runs of sweeps of this name, the newest first."""

@@ -12,6 +12,7 @@ from dss_ray.records.rows import Param, Row
 NAMED = ("nfe", "method", "grid", "guidance", "model")  # swept values that a run's name shows
 FIGURES = ("rmse", "evaluations", "seconds")
 COSTS = ("reference_seconds", "reference_evaluations", "network_seconds")
+FINISHED = 'tags.kind = "searched" AND attributes.status = "FINISHED"'
 LOSSES = 500  # at most so many per run; a batch takes 1000 metrics
 History = Mapping[str, Sequence[tuple[int, float]]]
 
@@ -70,14 +71,15 @@ def front_points(board: Sequence[Mapping[str, Any]]) -> list[tuple[str, float, i
 
 
 def saved_view(name: str, features: str, swept: Sequence[str]) -> str:
-    """A saved view of MLflow's runs page: the sweep's trials, best first, with what one compares.
+    """A saved view of MLflow's runs page: the sweep's finished trials, best first.
 
-    The page itself shows neither parameters nor metrics until one picks them column by column.
+    The page itself shows neither parameters nor metrics until one picks them column by column, and
+    comparing a selection that holds a failed trial or the parent plots no metric at all.
     """
     fid = distance_metric(features)
     metrics = [f"metrics.`{metric}`" for metric in (fid, f"{fid}_fresh", *FIGURES)]
     state = {
-        "searchFilter": f'tags.`dss.sweep` = "{name}"',
+        "searchFilter": f'tags.`dss.sweep` = "{name}" AND {FINISHED}',
         "orderByKey": f"metrics.`{fid}`",
         "orderByAsc": True,
         "selectedColumns": [
@@ -87,5 +89,5 @@ def saved_view(name: str, features: str, swept: Sequence[str]) -> str:
         ],
     }
     now = int(time.time() * 1000)
-    view = {"name": f"sweep {name}", "createdAt": now, "updatedAt": now}
+    view = {"name": f"{name}: finished trials", "createdAt": now, "updatedAt": now}
     return json.dumps(view | {"state": json.dumps(state)})

@@ -1,3 +1,4 @@
+import json
 import math
 import os
 import signal
@@ -71,6 +72,13 @@ def test_a_failure_says_why(folder, row):
     assert "fid not finite" in run.data.tags["mlflow.note.content"]
 
 
+def test_a_very_long_reason_is_cut_instead_of_refused(folder, row):
+    sweep = recorder(folder)
+    sweep.finish(row("k", status="failed", error="x" * 20000))
+    assert run_of(sweep, "k").info.status == "FAILED"
+    assert run_of(sweep, "k").data.tags["error"].startswith("xxxx")
+
+
 def test_losses_that_are_not_finite_never_reach_the_store(folder, row):
     sweep = recorder(folder)
     sweep.finish(row("k"), {"a": [(0, math.nan), (1, math.inf), (2, 1.0)]})
@@ -83,6 +91,20 @@ def test_a_long_history_is_thinned_to_its_last_loss(folder, row):
     sweep.finish(row("k"), {"a": [(i, float(i)) for i in range(10001)]})
     losses = sweep.client.get_metric_history(sweep.runs["k"], "loss")
     assert 250 < len(losses) <= 500 and losses[-1].value == 10000
+
+
+def test_the_saved_view_selects_the_finished_trials_best_first(folder, row):
+    sweep = recorder(folder)
+    for new in (row("b", fid=2.0), row("a", fid=1.0), row("f", status="failed", error="x")):
+        sweep.finish(new)
+    sweep.close([row("a"), row("b")])
+    tags = sweep.client.get_experiment(sweep.experiment).tags
+    state = json.loads(json.loads(tags["mlflow.sharedViewState.sweep"])["state"])
+    order = [state["orderByKey"] + " ASC"]
+    found = sweep.client.search_runs([sweep.experiment], state["searchFilter"], order_by=order)
+    assert [run.data.tags["dss.key"] for run in found] == ["a", "b"]
+    shown = {f"metrics.`{name}`" for name in found[0].data.metrics}
+    assert "params.`nfe`" in state["selectedColumns"] and shown & set(state["selectedColumns"])
 
 
 def test_a_finalist_keeps_its_selection_distance_beside_the_fresh_one(folder, row, final):
