@@ -2,6 +2,7 @@ import textwrap
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dss_ray.errors import ModelError, UsageError
 from dss_ray.models.noise import draw
@@ -101,3 +102,20 @@ def test_unknown_names_list_the_known_ones(name):
     for refuse in (check_model_name, load_model):
         with pytest.raises(UsageError, match=r"digits-sit.*package\.module:callable"):
             refuse(name)
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_zoo_models_push_tangents_forward(name):
+    model = load_model(name)
+    noise, label = draw(model.sample_shape, model.num_classes, "search", 0, 0, 3)
+    x, t = noise.double(), torch.tensor(0.5)
+    directions = torch.randn(2, *x.shape, generator=torch.Generator().manual_seed(0)).double()
+    with sdpa_kernel(SDPBackend.MATH):
+        slopes = torch.func.vmap(
+            lambda direction: torch.func.jvp(lambda x: model(x, t, label), (x,), (direction,))[1]
+        )(directions)
+    for direction, slope in zip(directions, slopes, strict=True):
+        change = (
+            model(x + 0.01 * direction, t, label) - model(x - 0.01 * direction, t, label)
+        ) / 0.02
+        assert (slope - change).norm() < 0.01 * change.norm()
