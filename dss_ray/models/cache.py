@@ -15,7 +15,9 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, uint8
+
+from dss_ray.errors import FileError
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +44,12 @@ def cached(key: Mapping[str, Any], build: Callable[[], dict[str, Tensor]]) -> En
     Args:
         key: all that determines the tensors; JSON-serialisable.
         build: makes them; called at most once.
+
+    Raises:
+        FileError: if the cache folder cannot be written.
     """
     text = json.dumps(key, sort_keys=True)
     path = cache_folder() / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.with_suffix(".lock")):
         if path.exists():
             try:
@@ -61,7 +65,15 @@ def cached(key: Mapping[str, Any], build: Callable[[], dict[str, Tensor]]) -> En
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock between processes; the system drops it if the process dies."""
-    with path.open("w") as file:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    except OSError as error:
+        raise FileError(
+            f"cache folder {path.parent}: cannot be written ({error.strerror}); "
+            "set DSS_RAY_CACHE to a folder that can"
+        ) from None
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -73,25 +85,26 @@ def read_entry(path: Path, key: str) -> Entry:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if metadata.get("key") != key:
         raise ValueError("its key is another one")
-    if metadata.get("checksum") != checksum(tensors):
+    entry = Entry(tensors, float(metadata["seconds"]))
+    if metadata["checksum"] != checksum(entry):
         raise ValueError("its checksum does not match")
-    return Entry(tensors, float(metadata["seconds"]))
+    return entry
 
 
 def write_entry(path: Path, key: str, entry: Entry) -> None:
     """Write beside, then rename: a reader sees the whole entry or none."""
     tensors = {name: tensor.contiguous() for name, tensor in entry.tensors.items()}
-    metadata = {"key": key, "checksum": checksum(tensors), "seconds": repr(entry.seconds)}
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    metadata = {"key": key, "checksum": checksum(entry), "seconds": repr(entry.seconds)}
+    draft = path.with_suffix(".tmp")  # the lock's holder alone writes, over what a killed one left
     save_file(tensors, draft, metadata)
     draft.replace(path)
 
 
-def checksum(tensors: Mapping[str, Tensor]) -> str:
-    """CRC-32 over all tensors in order of their names."""
-    value = 0
-    for name in sorted(tensors):
-        value = zlib.crc32(
-            memoryview(tensors[name].detach().cpu().contiguous().numpy()).cast("B"), value
-        )
+def checksum(entry: Entry) -> str:
+    """CRC-32 over the seconds and all tensors: names, types, shapes and bytes."""
+    value = zlib.crc32(repr(entry.seconds).encode())
+    for name, tensor in sorted(entry.tensors.items()):
+        value = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), value)
+        raw = tensor.detach().cpu().flatten().view(uint8)
+        value = zlib.crc32(raw.numpy().tobytes(), value)
     return f"{value:08x}"

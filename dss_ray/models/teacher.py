@@ -12,7 +12,14 @@ from dss_ray.models.cache import Entry, cached
 from dss_ray.models.guidance import GuidedModel
 from dss_ray.models.meter import Meter
 from dss_ray.models.noise import draw
-from dss_ray.solver.reference import Reference, converged_steps, reference_table, solve_reference
+from dss_ray.solver.reference import (
+    SOLVER,
+    Reference,
+    converged_steps,
+    reference_table,
+    require_finite,
+    solve_reference,
+)
 from dss_ray.solver.sampling import sample
 from dss_ray.solver.table import SolverTable
 
@@ -43,7 +50,7 @@ class Teacher:
         return self.span or (self.model.t_min, self.model.t_max)
 
     def noise(self, first: int, count: int) -> tuple[Tensor, Tensor | None]:
-        """Start states (count, *sample_shape) and labels of samples ``first .. first + count - 1``."""
+        """Start states (count, *sample_shape) and labels of ``count`` samples from ``first`` on."""
         shape, classes = self.model.sample_shape, self.model.num_classes
         noise, label = draw(shape, classes, self.domain, self.seed, first, count)
         scale = getattr(self.model, "noise_scale", None)
@@ -57,6 +64,7 @@ class Teacher:
             "span": self.ends_at,
             "domain": self.domain,
             "seed": self.seed,
+            "solver": SOLVER,
             "tolerance": TOLERANCE,
             "torch": torch.__version__,
         } | more
@@ -73,7 +81,7 @@ class Teacher:
         def build() -> dict[str, Tensor]:
             noise, label = self.noise(0, PROBE)
             steps, error, spent = converged_steps(
-                self.velocity, noise, label, *self.ends_at, TOLERANCE
+                self.velocity, noise, label, *self.ends_at, tolerance=TOLERANCE
             )
             return {
                 "steps": torch.tensor(steps),
@@ -126,7 +134,9 @@ class Teacher:
         @torch.no_grad()
         def build() -> dict[str, Tensor]:
             noise, label = self.noise(first, count)
-            return {"end": sample(self.velocity, table, noise, label)}
+            end = sample(self.velocity, table, noise, label)
+            require_finite("the reference trajectory", end)
+            return {"end": end}
 
         key = self.key("ends", first=first, samples=count, steps=table.nfe)
         return cached(key, build).tensors["end"]

@@ -1,14 +1,15 @@
 """Gradient search: differentiate the loop and descend on the distance to the teacher."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from dss_ray.errors import DivergedError, unknown
+from dss_ray.errors import DivergedError, TableError, require_known
 from dss_ray.models.meter import BACKWARD, Meter
 from dss_ray.search.parametrization import Parametrization
 from dss_ray.search.result import Batch, Batches, SearchResult, SearchSettings
@@ -42,15 +43,18 @@ class Descent:
     optimizer: Callable[[list[Tensor]], torch.optim.Optimizer]
     iterations: int
     batch_size: int
-    falling: bool  # the rate falls to zero on a half cosine
+    falling: bool  # whether the rate falls to zero on a half cosine
+
+    def rate(self, iteration: int) -> float:
+        """The learning rate at ``iteration``, as a fraction of the first."""
+        return (1 + math.cos(math.pi * iteration / self.iterations)) / 2 if self.falling else 1.0
 
 
 def gradient(
     velocity: Meter, reference: Batches, start: SolverTable, settings: SearchSettings
 ) -> SearchResult:
     """Adam on the softmax times and the lower coefficients of ``start``, on a falling rate."""
-    if settings.objective not in OBJECTIVES:
-        raise unknown("objective", settings.objective, OBJECTIVES)
+    require_known("objective", settings.objective, OBJECTIVES)
     descent = Descent(
         objective=OBJECTIVES[settings.objective],
         optimizer=lambda parameters: torch.optim.Adam(parameters, lr=settings.learning_rate),
@@ -67,25 +71,23 @@ def descend(
     """Descend from ``start``; the table after the last iteration.
 
     Raises:
-        DivergedError: if the loss becomes NaN or infinite.
+        DivergedError: if the loss or a parameter becomes NaN or infinite.
     """
-    began, history = time.perf_counter(), list[tuple[int, float]]()
-    parameters = [tensor.clone().requires_grad_() for tensor in start.parameters]
-    current = Parametrization(*parameters, start.mask, start.first, start.last)
-    optimizer = descent.optimizer(parameters)
-    horizon = descent.iterations if descent.falling else 10**12
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, horizon)
+    began, fetching, history = time.perf_counter(), 0.0, list[tuple[int, float]]()
+    logits, lower = (tensor.detach().clone().requires_grad_() for tensor in start.parameters)
+    current = replace(start, logits=logits, lower=lower)
+    optimizer = descent.optimizer(current.parameters)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, descent.rate)
     for iteration in range(descent.iterations):
+        asked = time.perf_counter()
         batch = reference.batch(iteration, descent.batch_size)
+        fetching += time.perf_counter() - asked
         optimizer.zero_grad()
-        table = current.table()
+        table = valid_table(current, iteration)
         states = [state for _, state in steps(velocity, table, batch.noise, batch.label)]
         loss = descent.objective(states, batch, table.knots)
         if not loss.isfinite():
-            raise DivergedError(
-                f"the gradient search met a loss of {loss.item()} at iteration {iteration}: "
-                "lower the learning rate or start from another table"
-            )
+            raise diverged(f"a loss of {loss.item()}", iteration)
         with velocity.timed():
             loss.backward()  # type: ignore[no-untyped-call]
         velocity.evaluations += (
@@ -95,6 +97,22 @@ def descend(
         schedule.step()
         history.append((iteration, loss.item()))
     with torch.no_grad():
-        table = current.table()
-    seconds = time.perf_counter() - began
+        table = valid_table(current, descent.iterations)
+    seconds = time.perf_counter() - began - fetching
     return SearchResult(table, history, velocity.evaluations, seconds, velocity.seconds)
+
+
+def valid_table(parametrization: Parametrization, iteration: int) -> SolverTable:
+    """The table of finite parameters; a DivergedError where they make none."""
+    try:
+        return parametrization.table()
+    except TableError as error:
+        raise diverged(f"parameters that make no table ({error})", iteration) from None
+
+
+def diverged(what: str, iteration: int) -> DivergedError:
+    """The error for a descent that met ``what``."""
+    return DivergedError(
+        f"the gradient search met {what} at iteration {iteration}: "
+        "lower the learning rate or start from another table"
+    )

@@ -5,9 +5,9 @@ import time
 import torch
 from torch import Tensor
 
-from dss_ray.errors import DivergedError
 from dss_ray.models.meter import Meter
 from dss_ray.search.result import Batches, SearchResult, SearchSettings
+from dss_ray.solver.reference import require_finite
 from dss_ray.solver.sampling import advance
 from dss_ray.solver.table import SolverTable
 
@@ -16,13 +16,13 @@ from dss_ray.solver.table import SolverTable
 def least_squares(
     velocity: Meter, reference: Batches, start: SolverTable, settings: SearchSettings
 ) -> SearchResult:
-    """The table on ``start``'s knots whose rows are least-squares solutions, found in N evaluations.
+    """The table on ``start``'s knots whose rows are least-squares solutions, in N evaluations.
 
     At step i the student's own states and velocities so far are known; its row minimises the
     distance to the teacher's state at the next knot over the batch. Rows sum to the step width.
 
     Raises:
-        DivergedError: if a velocity or a teacher state is NaN or infinite.
+        DivergedError: if a velocity or a state is NaN or infinite.
     """
     began = time.perf_counter()
     batch = reference.batch(0, settings.samples)
@@ -34,6 +34,7 @@ def least_squares(
         state = advance(state, batch.noise, velocities, torch.zeros(()).double(), row)
         rows.append(torch.nn.functional.pad(row, (0, start.nfe - len(row))))
         history.append((step, float((state - target).square().mean().sqrt())))
+    require_finite("least squares", state)
     table = SolverTable(
         times=start.knots[:-1],
         start=torch.ones_like(start.start),
@@ -52,13 +53,10 @@ def solve_row(gap: Tensor, velocities: list[Tensor], width: Tensor, ridge: float
     """
     newest = velocities[-1].double()
     residual = (gap.double() - width * newest).flatten()
-    if not residual.isfinite().all():
-        raise DivergedError("least squares met NaN or infinity in a velocity or a teacher state")
-    basis = torch.stack(
-        [(v.double() - newest).flatten() for v in velocities[:-1]] or [newest.new_zeros(0)]
-    )
+    require_finite("least squares", residual)
     if len(velocities) == 1:
         return width[None]
+    basis = torch.stack([(older.double() - newest).flatten() for older in velocities[:-1]])
     gram = basis @ basis.T
     gram = gram + ridge * torch.diag(gram.diagonal())
     older = torch.linalg.pinv(gram, hermitian=True) @ (basis @ residual)

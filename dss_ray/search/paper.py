@@ -14,7 +14,8 @@ from dss_ray.search.gradient import Descent, descend, trajectory_loss
 from dss_ray.search.lion import Lion
 from dss_ray.search.parametrization import Parametrization
 from dss_ray.search.result import Batch, Batches, SearchResult, SearchSettings
-from dss_ray.solver.forms import velocity_table
+from dss_ray.solver.classical import classical_table
+from dss_ray.solver.grids import make_grid
 from dss_ray.solver.sampling import steps
 from dss_ray.solver.table import SolverTable
 
@@ -55,12 +56,14 @@ class EulerStream:
 
     Attributes:
         meter: counts the teacher's evaluations.
+        table: Euler's method with the teacher's steps.
         seconds: wall seconds spent on the teacher.
     """
 
     def __init__(self, teacher: Teacher) -> None:
         self.teacher = teacher
         self.meter = Meter(teacher.model, teacher.model.evaluations_per_query)
+        self.table = euler_table(TEACHER_STEPS, *teacher.ends_at)
         self.seconds = 0.0
 
     @torch.no_grad()
@@ -68,10 +71,9 @@ class EulerStream:
         """The trajectories of samples ``index * size`` to ``(index + 1) * size``."""
         began = time.perf_counter()
         noise, label = self.teacher.noise(index * size, size)
-        table = euler_table(TEACHER_STEPS, self.teacher.model.t_min, self.teacher.model.t_max)
-        states = [state for _, state in steps(self.meter, table, noise, label)]
+        states = [state for _, state in steps(self.meter, self.table, noise, label)]
         self.seconds += time.perf_counter() - began
-        return EulerBatch(torch.stack([noise, *states]), table.knots, label)
+        return EulerBatch(torch.stack([noise, *states]), self.table.knots, label)
 
 
 def paper_objective(states: Sequence[Tensor], batch: Batch, knots: Tensor) -> Tensor:
@@ -82,11 +84,11 @@ def paper_objective(states: Sequence[Tensor], batch: Batch, knots: Tensor) -> Te
 
 def euler_table(nfe: int, first: float, last: float) -> SolverTable:
     """Euler's method on the uniform grid, where the paper starts from and what its teacher is."""
-    return velocity_table(torch.linspace(first, last, nfe + 1).double(), torch.eye(nfe).double())
+    return classical_table("euler", make_grid("uniform", nfe, first, last))
 
 
 def coefficient_mask(nfe: int) -> Tensor:
-    """Which strictly lower coefficients are searched (N, N), the published order limits included."""
+    """Which strictly lower coefficients are searched (N, N), within the published order limits."""
     mask = torch.ones(nfe, nfe, dtype=torch.bool).tril(-1)
     if nfe in NARROW_NFES:
         mask[-NARROW_ROWS:] &= torch.ones(nfe, nfe, dtype=torch.bool).triu(-1)[-NARROW_ROWS:]

@@ -33,12 +33,17 @@ class Parametrization:
 
     @classmethod
     def of(cls, table: SolverTable) -> Parametrization:
-        """The parameters of ``table``, which has to be consistent and step strictly forward."""
+        """The parameters of ``table``, which must query at its knots, each later than the last.
+
+        Raises:
+            TableError: if it does not, or is free.
+        """
         widths = table.knots.diff()
-        if table.free or (widths <= 0).any():
+        if table.free or (widths <= 0).any() or not torch.equal(table.times, table.knots[:-1]):
             raise TableError(
-                "the search cannot start from this table: its knots must increase strictly and its "
-                "rows sum to the time passed; start from another one, such as ab2"
+                "the search cannot start from this table: its knots must increase strictly and be "
+                "its query times, and its rows sum to the time passed; start from another one, "
+                "such as ab2"
             )
         rows = torch.cat([table.weights[:1], table.weights.diff(dim=0)]) / widths[:, None]
         mask = torch.ones_like(rows, dtype=torch.bool).tril(-1)
@@ -51,8 +56,10 @@ class Parametrization:
         return [self.logits, self.lower]
 
     def table(self) -> SolverTable:
-        """The table; gradients flow to the parameters."""
-        progress = torch.cat([self.logits.new_zeros(1), self.logits.softmax(0).cumsum(0)])
-        knots = self.first + (self.last - self.first) * progress.clamp(max=1)
+        """The table; gradients flow to the parameters, and the ends are exact."""
+        progress = self.logits.softmax(0).cumsum(0)[:-1].clamp(max=1)
+        inner = self.first + (self.last - self.first) * progress
+        ends = self.logits.new_tensor([[self.first], [self.last]])
+        knots = torch.cat([ends[0], inner.clamp(max=self.last), ends[1]])
         lower = self.lower * self.mask
         return velocity_table(knots, lower + torch.diag(1 - lower.sum(1)))

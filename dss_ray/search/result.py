@@ -1,10 +1,12 @@
 """What an inner search is asked and what it returns."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor
 
+from dss_ray.errors import UsageError
 from dss_ray.solver.table import SolverTable
 
 
@@ -51,6 +53,9 @@ class SearchSettings:
         iterations: gradient steps.
         batch_size: samples of one gradient step.
         learning_rate: of Adam, falling to zero on a cosine.
+
+    Raises:
+        UsageError: if a number is out of range.
     """
 
     samples: int = 256
@@ -60,6 +65,15 @@ class SearchSettings:
     iterations: int = 100
     batch_size: int = 64
     learning_rate: float = 3e-3
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "iterations", "batch_size"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        if not 0 <= self.ridge < math.inf:
+            raise UsageError(f"ridge: expected a number of at least 0, got {self.ridge}")
+        if not 0 < self.learning_rate < math.inf:
+            raise UsageError(f"learning_rate: expected a positive number, got {self.learning_rate}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,22 +1,20 @@
 """Run a method or a chain of methods: the result of one starts the next."""
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from dss_ray.errors import UsageError, unknown
+from dss_ray.errors import UsageError, require_known
 from dss_ray.models.guidance import GuidedModel, guide
 from dss_ray.models.meter import Meter
 from dss_ray.models.protocol import VelocityModel
 from dss_ray.models.teacher import Teacher
-from dss_ray.search.gradient import gradient
+from dss_ray.search.gradient import OBJECTIVES, gradient
 from dss_ray.search.least_squares import least_squares
 from dss_ray.search.paper import EulerStream, paper
 from dss_ray.search.result import Batches, SearchResult, SearchSettings
 from dss_ray.solver.classical import classical_table
 from dss_ray.solver.grids import make_grid
-from dss_ray.solver.reference import Reference
 from dss_ray.solver.table import SolverTable
 
 Method = Callable[[Meter, Batches, SolverTable, SearchSettings], SearchResult]
@@ -35,7 +33,8 @@ class Search:
     Args:
         table: the solver found.
         grid: the starting grid, the best of the screened ones where it was "auto".
-        history: per stage the (iteration, loss) pairs in the units of its objective.
+        history: by stage (numbered where it repeats) the (iteration, loss) pairs in the units of
+            its objective.
         evaluations: network calls of the search per sample, summed, without the reference.
         seconds: its wall seconds, without the reference.
         network_seconds: its processor seconds inside the network.
@@ -61,8 +60,7 @@ def parse_chain(method: str) -> list[str]:
     """
     stages = method.split("+")
     for stage in stages:
-        if stage not in METHODS:
-            raise unknown("search method", stage, METHODS)
+        require_known("search method", stage, METHODS)
     if "paper" in stages[1:]:
         raise UsageError(f"search method '{method}': 'paper' has its own start, so it comes first")
     return stages
@@ -85,35 +83,34 @@ def run_search(
         nfe: number of velocity queries.
         method: a method or a chain of methods joined by "+".
         guidance: guidance scale of the search; ``paper`` searches without guidance all the same.
-        grid: starting grid; "auto" screens a few by least squares.
+        grid: starting grid; "auto" screens a few where least squares comes first, else it is
+            "uniform".
         start: starting table: a classical name on that grid, or a table, which has its own grid.
         settings: of the methods.
 
     Raises:
-        UsageError: for an unknown method, grid, start or objective.
-        DivergedError: if the search meets NaN or infinity.
+        UsageError: for an unknown method, grid, start or objective, or a table that does not fit.
+        DivergedError: if the search or its reference meets NaN or infinity.
+        ConvergenceError: if the reference does not converge.
     """
     settings = settings or SearchSettings()
     stages, guided = parse_chain(method), guide(model, guidance)
+    require_known("objective", settings.objective, OBJECTIVES)
+    screened = grid == "auto" and stages[0] == "least-squares" and isinstance(start, str)
+    grid, table = starting_point(guided, nfe, "uniform" if grid == "auto" else grid, start)
+    span = float(table.knots[0]), float(table.knots[-1])
+    stream = EulerStream(Teacher(guide(model, 1.0), "search", settings.seed, span))
+    reference: Batches = stream
     reference_seconds, reference_evaluations, results = 0.0, 0, list[SearchResult]()
     if stages != ["paper"]:
-        teacher = Teacher(guided, "search", settings.seed)
+        teacher = Teacher(guided, "search", settings.seed, span)
         reference, reference_seconds, reference_evaluations = teacher.reference(settings.samples)
-    if isinstance(start, SolverTable):
-        table, grid = start, "given"
-    elif grid == "auto" and stages[0] == "least-squares":
-        grid, table, screening = screen(guided, reference, nfe, settings)
-        results.append(screening)
-    else:
-        grid = "uniform" if grid == "auto" else grid
-        table = classical_table(start, make_grid(grid, nfe, model.t_min, model.t_max))
+    if screened:
+        grid, screening = screen(guided, reference, nfe, settings)
+        results, table = [screening], screening.table
     for stage in stages:
         if stage == "paper":
-            stream = EulerStream(Teacher(guide(model, 1.0), "search", settings.seed))
             result = paper(metered(stream.teacher.model), stream, table, settings)
-            result = replace(result, seconds=result.seconds - stream.seconds)
-            reference_seconds += stream.seconds
-            reference_evaluations += stream.meter.evaluations
         else:
             result = METHODS[stage](metered(guided), reference, table, settings)
         results.append(result)
@@ -121,13 +118,38 @@ def run_search(
     return Search(
         table=table,
         grid=grid,
-        history={s: r.history for s, r in zip(stages, results[-len(stages) :], strict=True)},
+        history=histories(stages, results[-len(stages) :]),
         evaluations=sum(result.evaluations for result in results),
         seconds=sum(result.seconds for result in results),
         network_seconds=sum(result.network_seconds for result in results),
-        reference_evaluations=reference_evaluations,
-        reference_seconds=reference_seconds,
+        reference_evaluations=reference_evaluations + stream.meter.evaluations,
+        reference_seconds=reference_seconds + stream.seconds,
     )
+
+
+def starting_point(
+    model: GuidedModel, nfe: int, grid: str, start: str | SolverTable
+) -> tuple[str, SolverTable]:
+    """The name of the starting grid and the starting table, which fits ``nfe`` and the model."""
+    if isinstance(start, str):
+        return grid, classical_table(start, make_grid(grid, nfe, model.t_min, model.t_max))
+    if start.nfe != nfe:
+        raise UsageError(f"the starting table makes {start.nfe} queries, but nfe is {nfe}")
+    if start.knots[0] < model.t_min or start.knots[-1] > model.t_max:
+        raise UsageError(
+            f"the starting table runs from {start.knots[0]:g} to {start.knots[-1]:g}, but "
+            f"{model.name} from {model.t_min:g} to {model.t_max:g}: start from another one"
+        )
+    return "given", start
+
+
+def histories(stages: list[str], results: list[SearchResult]) -> dict[str, list[tuple[int, float]]]:
+    """The history of each stage; those that repeat are numbered."""
+    names = [
+        f"{stage} {number}" if stages.count(stage) > 1 else stage
+        for number, stage in enumerate(stages, 1)
+    ]
+    return {name: result.history for name, result in zip(names, results, strict=True)}
 
 
 def metered(model: GuidedModel) -> Meter:
@@ -136,26 +158,22 @@ def metered(model: GuidedModel) -> Meter:
 
 
 def screen(
-    model: GuidedModel, reference: Reference, nfe: int, settings: SearchSettings
-) -> tuple[str, SolverTable, SearchResult]:
+    model: GuidedModel, reference: Batches, nfe: int, settings: SearchSettings
+) -> tuple[str, SearchResult]:
     """The grid on which least squares on a few samples ends nearest to the teacher.
 
     Returns:
-        Its name, its Adams-Bashforth table and the screening's result with the cost of all passes.
+        Its name and the result of least squares there, with the cost of all grids.
     """
     meter, began = metered(model), time.perf_counter()
-    lean, best = replace(settings, samples=SCREENING_SAMPLES), (math.inf, "", None)
+    lean, found = replace(settings, samples=SCREENING_SAMPLES), dict[str, SearchResult]()
     for grid in SCREENED_GRIDS:
-        table = classical_table("ab2", make_grid(grid, nfe, model.t_min, model.t_max))
-        found = least_squares(meter, reference, table, lean)
-        best = min(best, (found.history[-1][1], grid, found), key=lambda entry: entry[0])
-    seconds = time.perf_counter() - began
-    _, grid, found = best
-    assert found is not None
-    return (
-        grid,
-        found.table,
-        replace(
-            found, seconds=seconds, evaluations=meter.evaluations, network_seconds=meter.seconds
-        ),
+        table = classical_table("euler", make_grid(grid, nfe, model.t_min, model.t_max))
+        found[grid] = least_squares(meter, reference, table, lean)
+    best = min(found, key=lambda grid: found[grid].history[-1][1])
+    return best, replace(
+        found[best],
+        seconds=time.perf_counter() - began,
+        evaluations=meter.evaluations,
+        network_seconds=meter.seconds,
     )

@@ -14,6 +14,7 @@ from dss_ray.solver.sampling import Velocity, sample, steps
 from dss_ray.solver.table import SolverTable
 
 FEWEST_STEPS, MOST_STEPS = 20, 640
+SOLVER = "ab4 on cosine"  # names reference_table in cache keys: change both together
 # Doubling the steps divides the error by 2^2 at least: the method's order is 4, its start's 2.
 DOUBLING = 2**2
 
@@ -87,15 +88,16 @@ def reference_table(count: int, first: float, last: float) -> SolverTable:
 def solve_reference(
     velocity: Velocity, noise: Tensor, label: Tensor | None, table: SolverTable
 ) -> Reference:
-    """Dense trajectories of ``table`` from ``noise`` (B, *sample_shape); K + 1 evaluations each."""
+    """Dense trajectories of ``table`` from ``noise`` (B, *sample_shape); K + 1 evaluations each.
+
+    Raises:
+        DivergedError: if NaN or infinity appears.
+    """
     path = list(steps(velocity, table, noise, label))
     end, last = path[-1][1], table.knots[-1]
-    if not end.isfinite().all():
-        raise DivergedError(
-            "the reference trajectory met NaN or infinity: check the model's output"
-        )
     states = torch.stack([noise, *(state for _, state in path)])
     velocities = torch.stack([*(value for value, _ in path), velocity(end, last.to(noise), label)])
+    require_finite("the reference trajectory", states, velocities)
     return Reference(table.knots, states, velocities, label)
 
 
@@ -106,6 +108,7 @@ def converged_steps(
     label: Tensor | None,
     first: float,
     last: float,
+    *,
     tolerance: float,
 ) -> tuple[int, float, int]:
     """How many steps of the reference bring its end states within ``tolerance``.
@@ -131,8 +134,7 @@ def converged_steps(
     while count <= MOST_STEPS:
         end = sample(velocity, reference_table(count, first, last), noise, label)
         spent += count
-        if not end.isfinite().all():
-            raise DivergedError("the reference met NaN or infinity: check the model's output")
+        require_finite("the reference trajectory", end)
         if previous is not None:
             difference = float((end - previous).square().mean() / end.square().mean()) ** 0.5
             error = difference / (DOUBLING - 1)
@@ -143,3 +145,11 @@ def converged_steps(
         f"the reference trajectory is still off by {error:.2g} of its size at {count // 2} steps "
         f"(tolerance {tolerance:.2g}): is the velocity smooth in time?"
     )
+
+
+def require_finite(what: str, *values: Tensor) -> None:
+    """Raise a DivergedError that names ``what`` if any of ``values`` holds NaN or infinity."""
+    if not all(tensor.isfinite().all() for tensor in values):
+        raise DivergedError(
+            f"{what} met NaN or infinity: check the model's output and its time range"
+        )

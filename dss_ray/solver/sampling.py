@@ -69,6 +69,6 @@ def sample(
 ) -> Tensor:
     """The end state (B, *sample_shape) of ``table`` started at ``noise``."""
     state = noise
-    for _, state in steps(velocity, table, noise, label):
-        pass
+    for _, reached in steps(velocity, table, noise, label):
+        state = reached
     return state
