@@ -8,15 +8,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from torch import Tensor, cat
+from torch import Tensor
 
 from dss_ray.bundle import Bundle, SearchProvenance, load_bundle, software_versions
 from dss_ray.errors import UsageError, require_known, unknown
-from dss_ray.evaluation.evaluate import ChunkResult, combine, evaluate_chunk
+from dss_ray.evaluation.evaluate import (
+    ChunkResult,
+    EvaluationResult,
+    combine,
+    evaluate_chunk,
+)
 from dss_ray.evaluation.figures import Figure, figures
 from dss_ray.evaluation.images import decoded
 from dss_ray.evaluation.judge import judge
 from dss_ray.evaluation.plan import EvaluationPlan
+from dss_ray.models.features import load_extractor
 from dss_ray.models.guidance import GuidedModel, guide
 from dss_ray.models.protocol import VelocityModel
 from dss_ray.models.teacher import Teacher
@@ -32,6 +38,7 @@ from dss_ray.solver.table import SolverTable
 __all__ = ["evaluate", "load_model", "load_solver", "sample", "search"]
 
 METRICS = ("fid", "rmse")
+DOMAIN = "evaluation"  # of the noises on which solvers are measured and drawn
 
 
 @dataclass(frozen=True)
@@ -147,7 +154,7 @@ def search(
 def sample(solver: Bundle, model: VelocityModel, count: int = 10, seed: int = 0) -> Tensor:
     """Images (count, C, H, W) in [0, 1] that ``solver`` draws from ``model``, label after label."""
     guided = guide_by(solver, model)
-    noise, label = Teacher(guided, "evaluation", seed, span(solver.table)).noise(0, count)
+    noise, label = Teacher(guided, DOMAIN, seed, span(solver.table)).noise(0, count)
     with torch.no_grad():
         return decoded(guided, sample_table(guided, solver.table, noise, label)) / 255
 
@@ -155,7 +162,7 @@ def sample(solver: Bundle, model: VelocityModel, count: int = 10, seed: int = 0)
 def teacher_images(model: VelocityModel, guidance: float, count: int, seed: int = 0) -> Tensor:
     """Images (count, C, H, W) in [0, 1] of the converged reference on the noises of ``sample``."""
     guided = guide(model, guidance)
-    return decoded(guided, Teacher(guided, "evaluation", seed).ends(0, count)) / 255
+    return decoded(guided, Teacher(guided, DOMAIN, seed).ends(0, count)) / 255
 
 
 def evaluate(
@@ -180,31 +187,35 @@ def evaluate(
     for metric in metrics:
         require_known("metric", metric, METRICS)
     guided = guide_by(solver, model)
-    extractor, reference = judge(guided) if "fid" in metrics else (None, None)
-    results = []
+    reference = judge(guided)[1] if "fid" in metrics else None
+    results, total = list[EvaluationResult](), len(seeds) * len(EvaluationPlan(samples, 0, DOMAIN))
     for number, seed in enumerate(seeds):
-        plan = EvaluationPlan(samples, seed, "evaluation")
-        teacher = Teacher(guided, "evaluation", seed, span(solver.table))
-        ends, chunks = list[Tensor](), list[ChunkResult]()
+        plan, chunks = EvaluationPlan(samples, seed, DOMAIN), list[ChunkResult]()
         for chunk in plan:
-            known = min(chunk.count, plan.rmse_samples - chunk.first)
-            if "rmse" in metrics and known > 0:
-                ends.append(teacher.ends(chunk.first, known))
-            end = cat(ends) if ends else None
-            chunks.append(
-                evaluate_chunk(
-                    guided,
-                    solver.table,
-                    plan,
-                    chunk.index,
-                    extractor=extractor,
-                    reference_end=end,
-                )
-            )
+            part = evaluate_part(guided, solver.table, plan, chunk.index, metrics=metrics)
+            chunks.append(part)
             if progress:
-                progress(number * len(plan) + len(chunks), len(seeds) * len(plan))
+                progress(number * len(plan) + len(chunks), total)
         results.append(combine(chunks, reference))
     return Evaluated(solver.table.nfe, figures(results), reference.features if reference else None)
+
+
+def evaluate_part(
+    guided: GuidedModel,
+    table: SolverTable,
+    plan: EvaluationPlan,
+    index: int,
+    *,
+    metrics: Sequence[str],
+) -> ChunkResult:
+    """One chunk of an evaluation, with its own part of the converged reference."""
+    chunk, ends = plan[index], None
+    extractor = load_extractor(str(getattr(guided, "features", None))) if "fid" in metrics else None
+    known = min(chunk.count, plan.rmse_samples - chunk.first)
+    if "rmse" in metrics and known > 0:
+        teacher = Teacher(guided, plan.domain, plan.seed, span(table))
+        ends = teacher.ends(chunk.first, known)
+    return evaluate_chunk(guided, table, plan, index, extractor=extractor, reference_end=ends)
 
 
 def guide_by(solver: Bundle, model: VelocityModel) -> GuidedModel:

@@ -91,7 +91,7 @@ def evaluate_chunk(
         index: of the chunk.
         extractor: of the features; None for rmse alone.
         reference_end: (M, *sample_shape), end states of the converged reference on the first M
-            samples of the plan; the samples after those count for the features alone.
+            samples of the chunk; the samples after those count for the features alone.
 
     Raises:
         DivergedError: if a sample holds NaN or infinity.
@@ -105,7 +105,7 @@ def evaluate_chunk(
         )
         ends = sample(meter, table, start_state(model, table, noise), label)
         check_finite(ends, model, table, chunk.first)
-        known = ends[:0] if reference_end is None else reference_end[chunk.first :][: chunk.count]
+        known = ends[:0] if reference_end is None else reference_end
         return ChunkResult(
             index=index,
             statistics=state_statistics(ends, model, extractor) if extractor else None,
@@ -206,13 +206,18 @@ def evaluate(
 ) -> EvaluationResult:
     """All chunks of ``plan`` one after another; see ``evaluate_chunk`` and ``combine``.
 
+    Here ``reference_end`` (M, *sample_shape) belongs to the first M samples of the whole plan.
+
     Raises:
         UsageError: if ``reference`` was taken with another extractor.
     """
     if reference is not None and extractor is not None:
         reference.check(extractor)
-    chunks = [
-        evaluate_chunk(model, table, plan, index, extractor=extractor, reference_end=reference_end)
-        for index in range(len(plan))
-    ]
+    chunks = []
+    for chunk in plan:
+        known = None if reference_end is None else reference_end[chunk.first :][: chunk.count]
+        part = evaluate_chunk(
+            model, table, plan, chunk.index, extractor=extractor, reference_end=known
+        )
+        chunks.append(part)
     return combine(chunks, reference)

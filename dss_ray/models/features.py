@@ -1,5 +1,7 @@
 """Named feature extractors, with which samples are compared."""
 
+from functools import cache
+
 from torch import Tensor, nn
 
 from dss_ray.errors import unknown
@@ -66,6 +68,7 @@ def digits_cnn() -> Extractor:
 EXTRACTORS = {"digits-cnn": digits_cnn}
 
 
+@cache
 def load_extractor(name: str) -> Extractor:
     """The extractor of that name.
 

@@ -19,7 +19,7 @@ from dss_ray.solver.table import SolverTable
 
 Method = Callable[[Meter, Batches, SolverTable, SearchSettings], SearchResult]
 METHODS: dict[str, Method] = {"least-squares": least_squares, "gradient": gradient, "paper": paper}
-SCREENED_GRIDS = (  # the best of each N among 25 power grids on the digits and mixtures, and relatives
+SCREENED_GRIDS = (  # the best of 25 power grids on the digits at N = 4, 6 and 10, and relatives
     "uniform", "cosine", "shift:0.7", "power:0.8:1", "power:0.8:1.2", "power:1:1.2", "power:1:1.4",
     "power:1.2:1.4", "power:1.2:1.7", "power:1.4:1.7",
 )  # fmt: skip

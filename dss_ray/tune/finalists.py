@@ -1,22 +1,20 @@
-"""Evaluate the best solvers again on fresh seeds, in chunks spread over the cluster."""
+"""Evaluate the best solvers of a sweep again, on fresh seeds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
 
+from dss_ray.api import DOMAIN
 from dss_ray.bundle import load_bundle
 from dss_ray.config.sweep import Evaluation, SweepSettings
-from dss_ray.evaluation.evaluate import ChunkResult, combine, evaluate_chunk
+from dss_ray.evaluation.evaluate import ChunkResult, combine
 from dss_ray.evaluation.plan import EvaluationPlan
-from dss_ray.models.guidance import guide
 from dss_ray.records.leaderboard import best_of_each
 from dss_ray.records.rows import Row
-from dss_ray.solver.table import SolverTable
-from dss_ray.tune.cluster import use_assigned_cpus
-from dss_ray.tune.job import judged_by, load
+from dss_ray.tune.job import judged_by
+from dss_ray.tune.sharded import Shard, spread
 
 
 def finalists(rows: Iterable[Row], evaluation: Evaluation) -> list[Row]:
@@ -36,7 +34,7 @@ def evaluate_finalists(
     settings: SweepSettings,
     done: Callable[[Row, float], None],
 ) -> None:
-    """Evaluate ``rows`` over the final seeds; chunks run wherever the cluster has room.
+    """Evaluate ``rows`` over the final seeds.
 
     Args:
         rows: the finalists.
@@ -44,38 +42,25 @@ def evaluate_finalists(
         settings: with the final sample count and seeds, and the resources of a chunk.
         done: called with each final row and the processor seconds its network took.
     """
-    import ray
-
-    resources, evaluation = settings.resources, settings.evaluation
-    remote = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus)(final_chunk)
-    plans = [
-        EvaluationPlan(evaluation.final_samples, seed, "evaluation")
-        for seed in evaluation.final_seeds
+    seeds, count = settings.evaluation.final_seeds, settings.evaluation.final_samples
+    shards = [
+        Shard(
+            model=row.model,
+            guidance=row.guidance,
+            table=load_bundle(folder / str(row.bundle)).table.to_json(),
+            plan=EvaluationPlan(count, seed, DOMAIN),
+            metrics=("fid",),
+        )
+        for row in rows
+        for seed in seeds
     ]
-    waiting: dict[Any, tuple[int, int]] = {}
-    for number, row in enumerate(rows):
-        table = load_bundle(folder / str(row.bundle)).table.to_json()
-        for seed, plan in enumerate(plans):
-            for index in range(len(plan)):
-                task = remote.remote(row.model, row.guidance, table, plan, index)
-                waiting[task] = number, seed
-    parts: list[list[list[ChunkResult]]] = [[[] for _ in plans] for _ in rows]
-    while waiting:
-        (ready, *_), _ = ray.wait(list(waiting), num_returns=1)
-        number, seed = waiting.pop(ready)
-        parts[number][seed].append(ray.get(ready))
-        if sum(map(len, parts[number])) == sum(map(len, plans)):
-            done(*final_row(rows[number], parts[number]))
-
-
-def final_chunk(
-    model: str, guidance: float, table: dict[str, Any], plan: EvaluationPlan, index: int
-) -> ChunkResult:
-    """One chunk on a worker, which keeps the model between chunks."""
-    use_assigned_cpus()
-    extractor, _ = judged_by(model)
-    solver = SolverTable.from_json(table)
-    return evaluate_chunk(guide(load(model), guidance), solver, plan, index, extractor=extractor)
+    parts = dict[int, list[ChunkResult]]()
+    for number, chunks in spread(shards, settings.resources):
+        parts[number] = chunks
+        row = number // len(seeds)
+        own = range(row * len(seeds), (row + 1) * len(seeds))
+        if all(index in parts for index in own):
+            done(*final_row(rows[row], [parts[index] for index in own]))
 
 
 def final_row(row: Row, parts: Sequence[Sequence[ChunkResult]]) -> tuple[Row, float]:

@@ -1,0 +1,109 @@
+"""Evaluations cut into chunks that run wherever the cluster has room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dss_ray.api import DOMAIN, Evaluated, evaluate_part
+from dss_ray.bundle import Bundle
+from dss_ray.config.sweep import Resources
+from dss_ray.errors import UsageError
+from dss_ray.evaluation.evaluate import ChunkResult, combine
+from dss_ray.evaluation.figures import figures
+from dss_ray.evaluation.plan import EvaluationPlan
+from dss_ray.models.guidance import guide
+from dss_ray.solver.table import SolverTable
+from dss_ray.tune.cluster import connect, use_assigned_cpus
+from dss_ray.tune.job import judged_by, load
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One evaluation to cut into chunks: a solver on a model at one seed.
+
+    Args:
+        model: name of the model, which each worker loads for itself.
+        guidance: scale.
+        table: the solver as JSON.
+        plan: the samples.
+        metrics: "fid", "rmse".
+    """
+
+    model: str
+    guidance: float
+    table: dict[str, Any]
+    plan: EvaluationPlan
+    metrics: tuple[str, ...]
+
+
+def spread(
+    shards: Sequence[Shard], resources: Resources
+) -> Iterator[tuple[int, list[ChunkResult]]]:
+    """Evaluate ``shards`` on the connected cluster.
+
+    Yields:
+        The number of a shard whose chunks are all done, and the chunks; in order of completion.
+    """
+    import ray
+
+    remote = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus)(run_chunk)
+    waiting = {
+        remote.remote(shard, index): number
+        for number, shard in enumerate(shards)
+        for index in range(len(shard.plan))
+    }
+    parts: list[list[ChunkResult]] = [[] for _ in shards]
+    while waiting:
+        (ready, *_), _ = ray.wait(list(waiting), num_returns=1)
+        number = waiting.pop(ready)
+        parts[number].append(ray.get(ready))
+        if len(parts[number]) == len(shards[number].plan):
+            yield number, parts[number]
+
+
+def run_chunk(shard: Shard, index: int) -> ChunkResult:
+    """One chunk on a worker, which keeps the model between chunks."""
+    use_assigned_cpus()
+    guided, table = guide(load(shard.model), shard.guidance), SolverTable.from_json(shard.table)
+    return evaluate_part(guided, table, shard.plan, index, metrics=shard.metrics)
+
+
+def evaluate_on_cluster(
+    solver: Bundle,
+    model: str,
+    *,
+    samples: int,
+    seeds: Sequence[int],
+    metrics: Sequence[str],
+    address: str,
+) -> Evaluated:
+    """``dss_ray.api.evaluate`` with its chunks spread over a Ray cluster; the same figures.
+
+    Raises:
+        UsageError: if the cluster cannot be reached.
+    """
+    if isinstance(solver.guidance, tuple):
+        raise UsageError(f"solver '{solver.name}': a guidance scale per step cannot be sampled yet")
+    reference = judged_by(model)[1] if "fid" in metrics else None
+    shards = [
+        Shard(
+            model=model,
+            guidance=solver.guidance,
+            table=solver.table.to_json(),
+            plan=EvaluationPlan(samples, seed, DOMAIN),
+            metrics=tuple(metrics),
+        )
+        for seed in seeds
+    ]
+    connect(address, Resources())
+    import ray
+
+    try:
+        done = dict(spread(shards, Resources()))
+    finally:
+        ray.shutdown()
+    results = [combine(done[number], reference) for number in range(len(shards))]
+    features = reference.features if reference else None
+    return Evaluated(solver.table.nfe, figures(results), features)
