@@ -20,9 +20,9 @@ from dss_ray.evaluation.evaluate import (
 )
 from dss_ray.evaluation.figures import Figure, figures
 from dss_ray.evaluation.images import decoded
-from dss_ray.evaluation.judge import judge
+from dss_ray.evaluation.judge import Judge
 from dss_ray.evaluation.plan import EvaluationPlan
-from dss_ray.models.features import load_extractor
+from dss_ray.models.features import Extractor
 from dss_ray.models.guidance import GuidedModel, guide
 from dss_ray.models.protocol import VelocityModel
 from dss_ray.models.teacher import Teacher
@@ -172,6 +172,7 @@ def evaluate(
     samples: int = 2000,
     seeds: Sequence[int] = (0, 1, 2),
     metrics: Sequence[str] = METRICS,
+    judge: Judge = Judge(),  # noqa: B008 - frozen
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluated:
     """Measure ``solver`` on ``model`` over evaluation seeds, which no search has seen.
@@ -181,18 +182,22 @@ def evaluate(
         model: on which model.
         samples: per seed.
         seeds: of the evaluation's noises.
-        metrics: "fid" (with the model's extractor) and "rmse" (to the converged reference).
+        metrics: "fid" and "rmse" (to the converged reference).
+        judge: extractor and statistics of the "fid"; the model's own by default.
         progress: called with the chunks done and those in all.
     """
     for metric in metrics:
         require_known("metric", metric, METRICS)
     guided = guide_by(solver, model)
-    reference = judge(guided)[1] if "fid" in metrics else None
+    reference = judge.reference(guided) if "fid" in metrics else None
+    extractor = judge.extractor(guided) if reference else None
     results, total = list[EvaluationResult](), len(seeds) * len(EvaluationPlan(samples, 0, DOMAIN))
     for number, seed in enumerate(seeds):
         plan, chunks = EvaluationPlan(samples, seed, DOMAIN), list[ChunkResult]()
         for chunk in plan:
-            part = evaluate_part(guided, solver.table, plan, chunk.index, metrics=metrics)
+            part = evaluate_part(
+                guided, solver.table, plan, chunk.index, metrics=metrics, extractor=extractor
+            )
             chunks.append(part)
             if progress:
                 progress(number * len(plan) + len(chunks), total)
@@ -207,10 +212,10 @@ def evaluate_part(
     index: int,
     *,
     metrics: Sequence[str],
+    extractor: Extractor | None,
 ) -> ChunkResult:
     """One chunk of an evaluation, with its own part of the converged reference."""
     chunk, ends = plan[index], None
-    extractor = load_extractor(str(getattr(guided, "features", None))) if "fid" in metrics else None
     known = min(chunk.count, plan.rmse_samples - chunk.first)
     if "rmse" in metrics and known > 0:
         teacher = Teacher(guided, plan.domain, plan.seed, span(table))

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dss_ray.config.space import Dimension, parse_space
 from dss_ray.errors import FileError, UsageError, require_known, unknown
+from dss_ray.evaluation.judge import Judge
+from dss_ray.models.guidance import guide
 from dss_ray.models.zoo import load_model
 from dss_ray.search.gradient import OBJECTIVES
 from dss_ray.search.run import parse_chain
@@ -35,12 +37,22 @@ class Resources(Frozen):
 
 
 class Evaluation(Frozen):
-    """How solvers are judged: trials on the selection seed, finalists on the evaluation seeds."""
+    """How solvers are judged: trials on the selection seed, finalists on the evaluation seeds.
+
+    ``features`` and ``statistics`` replace the model's own extractor and reference statistics.
+    """
 
     samples: Annotated[int, Field(ge=16)] = 2000
     seed: int = 0
     final_samples: Annotated[int, Field(ge=16)] = 2000
+    features: str | None = None
+    statistics: str | None = None
     final_seeds: Annotated[tuple[int, ...], Field(min_length=2)] = (0, 1, 2)
+
+    def judge(self) -> Judge:
+        """Extractor and statistics."""
+        statistics = self.statistics and str(Path(self.statistics).resolve())
+        return Judge(self.features, statistics)
 
 
 class Baselines(Frozen):
@@ -147,7 +159,7 @@ def override(document: dict[str, Any], key: str, value: Any, source: str) -> Non
 def check_names(settings: SweepSettings) -> None:
     """Every model, method, grid, start and objective that the settings name exists."""
     for model in settings.models:
-        located("models", load_model, model)
+        located("models", check_model, settings, model)
     for name in settings.baselines.methods:
         require_known("classical method", name, CLASSICAL, "baselines.methods")
     for grid in settings.baselines.grids:
@@ -164,6 +176,14 @@ def check_grid(spec: str) -> None:
         make_grid(spec, 2)
 
 
+def check_model(settings: SweepSettings, name: str) -> None:
+    """Raise unless the model can be loaded and has an extractor that knows the statistics."""
+    guided, judge = guide(load_model(name), 1.0), settings.evaluation.judge()
+    judge.extractor(guided)
+    if judge.statistics:
+        judge.reference(guided)
+
+
 CHECKS: dict[str, Callable[[str], Any]] = {
     "method": parse_chain,
     "grid": check_grid,
@@ -172,11 +192,11 @@ CHECKS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def located(place: str, check: Callable[[str], Any] | None, name: str) -> None:
+def located(place: str, check: Callable[..., Any] | None, *values: Any) -> None:
     """Run ``check`` and put the place before its complaint."""
     try:
         if check:
-            check(name)
+            check(*values)
     except UsageError as error:
         raise UsageError(f"{place}: {error}") from None
 

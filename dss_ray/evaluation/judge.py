@@ -1,10 +1,17 @@
 """Whom a model's samples are judged by: its extractor and what its features are compared with."""
 
+from dataclasses import dataclass
+from pathlib import Path
+
 from torch import Tensor, cat
 
 from dss_ray.errors import UsageError
 from dss_ray.evaluation.plan import CHUNK, EvaluationPlan
-from dss_ray.evaluation.reference_statistics import ReferenceStatistics, teacher_statistics
+from dss_ray.evaluation.reference_statistics import (
+    ReferenceStatistics,
+    load_reference,
+    teacher_statistics,
+)
 from dss_ray.evaluation.shipped import SHIPPED, shipped_reference
 from dss_ray.models.features import Extractor, load_extractor
 from dss_ray.models.guidance import GuidedModel
@@ -14,27 +21,52 @@ TEACHER_SEED = -1  # of the noises whose converged samples stand in for referenc
 TEACHER_SAMPLES = 5000
 
 
-def judge(model: GuidedModel) -> tuple[Extractor, ReferenceStatistics]:
-    """The extractor that ``model`` names and its reference statistics.
+@dataclass(frozen=True)
+class Judge:
+    """Whom to ask.
 
-    Without shipped statistics the model is compared with its own converged samples, on noises
-    that no plan has; the statistics' source then says "teacher".
-
-    Raises:
-        UsageError: if the model names no extractor.
+    Args:
+        features: the extractor's name; None for the one that the model names.
+        statistics: an .npz of ``dss-ray reference``; None for those that ship with the extractor,
+            or else the model's own converged samples.
     """
-    features = getattr(model, "features", None)
-    if features is None:
-        raise UsageError(
-            f"model '{model.name}' names no feature extractor, so it has no FID: give it an "
-            "attribute features, or ask for rmse alone"
-        )
-    extractor = load_extractor(features)
-    if features in SHIPPED:
-        return extractor, shipped_reference(features)
-    teacher = Teacher(model, "evaluation", TEACHER_SEED)
-    ends = cat([teacher.ends(first, CHUNK) for first in range(0, TEACHER_SAMPLES, CHUNK)])
-    return extractor, teacher_statistics(model, ends, extractor)
+
+    features: str | None = None
+    statistics: str | None = None
+
+    def extractor(self, model: GuidedModel) -> Extractor:
+        """The extractor of ``model``'s images.
+
+        Raises:
+            UsageError: if none is named.
+        """
+        name = self.features or getattr(model, "features", None)
+        if name is None:
+            raise UsageError(
+                f"model '{model.name}' names no feature extractor, so it has no FID: name one as "
+                "features, or ask for rmse alone"
+            )
+        return load_extractor(name)
+
+    def reference(self, model: GuidedModel) -> ReferenceStatistics:
+        """What the features are compared with; a source "teacher" says that it is the model itself.
+
+        The teacher's samples are drawn on noises that no plan has.
+
+        Raises:
+            UsageError: if the statistics belong to another extractor.
+        """
+        extractor = self.extractor(model)
+        if self.statistics is not None:
+            reference = load_reference(Path(self.statistics))
+        elif extractor.name in SHIPPED:
+            reference = shipped_reference(extractor.name)
+        else:
+            teacher = Teacher(model, "evaluation", TEACHER_SEED)
+            ends = [teacher.ends(first, CHUNK) for first in range(0, TEACHER_SAMPLES, CHUNK)]
+            reference = teacher_statistics(model, cat(ends), extractor)
+        reference.check(extractor)
+        return reference
 
 
 def reference_ends(teacher: Teacher, plan: EvaluationPlan) -> Tensor:

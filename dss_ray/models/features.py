@@ -1,11 +1,13 @@
 """Named feature extractors, with which samples are compared."""
 
 from functools import cache
+from typing import cast
 
 from torch import Tensor, nn
 
-from dss_ray.errors import unknown
+from dss_ray.errors import ModelError, require_known
 from dss_ray.models import checkpoint, digits
+from dss_ray.models.zoo import imported
 
 DIGITS_CNN_DIM = 48
 
@@ -72,10 +74,22 @@ EXTRACTORS = {"digits-cnn": digits_cnn}
 def load_extractor(name: str) -> Extractor:
     """The extractor of that name.
 
+    Args:
+        name: one of ``EXTRACTORS``, or ``package.module:callable`` for a callable that returns one.
+
     Raises:
         UsageError: if the name is unknown.
         FileError: if its weights are missing or corrupt.
+        ModelError: if the callable cannot be imported or returns something else.
     """
-    if name not in EXTRACTORS:
-        raise unknown("feature extractor", name, EXTRACTORS)
+    if ":" in name:
+        made = imported(name)()
+        lacking = [word for word in ("name", "dim", "fingerprint") if not hasattr(made, word)]
+        if lacking or not callable(made):
+            raise ModelError(
+                f"feature extractor '{name}': expected a callable images -> features with name, "
+                f"dim and fingerprint, got {type(made).__name__} without {', '.join(lacking)}"
+            )
+        return cast(Extractor, made)
+    require_known("feature extractor", name, EXTRACTORS)
     return EXTRACTORS[name]()

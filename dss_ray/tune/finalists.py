@@ -10,6 +10,7 @@ from dss_ray.api import DOMAIN
 from dss_ray.bundle import load_bundle
 from dss_ray.config.sweep import Evaluation, SweepSettings
 from dss_ray.evaluation.evaluate import ChunkResult, combine
+from dss_ray.evaluation.judge import Judge
 from dss_ray.evaluation.plan import EvaluationPlan
 from dss_ray.records.leaderboard import best_of_each
 from dss_ray.records.rows import Row
@@ -42,6 +43,7 @@ def evaluate_finalists(
         settings: with the final sample count and seeds, and the resources of a chunk.
         done: called with each final row and the processor seconds its network took.
     """
+    judge = settings.evaluation.judge()
     seeds, count = settings.evaluation.final_seeds, settings.evaluation.final_samples
     shards = [
         Shard(
@@ -50,6 +52,7 @@ def evaluate_finalists(
             table=load_bundle(folder / str(row.bundle)).table.to_json(),
             plan=EvaluationPlan(count, seed, DOMAIN),
             metrics=("fid",),
+            judge=judge,
         )
         for row in rows
         for seed in seeds
@@ -60,12 +63,12 @@ def evaluate_finalists(
         row = number // len(seeds)
         own = range(row * len(seeds), (row + 1) * len(seeds))
         if all(index in parts for index in own):
-            done(*final_row(rows[row], [parts[index] for index in own]))
+            done(*final_row(rows[row], [parts[index] for index in own], judge))
 
 
-def final_row(row: Row, parts: Sequence[Sequence[ChunkResult]]) -> tuple[Row, float]:
+def final_row(row: Row, parts: Sequence[Sequence[ChunkResult]], judge: Judge) -> tuple[Row, float]:
     """``row`` with its figures on the fresh seeds, and the processor seconds they took."""
-    _, reference = judged_by(row.model)
+    _, reference = judged_by(row.model, judge)
     results = [combine(chunks, reference) for chunks in parts]
     values = [float(result.fid) for result in results if result.fid is not None]
     update = {

@@ -19,8 +19,10 @@ from dss_ray.config.space import SETTINGS, Value
 from dss_ray.config.sweep import Baselines, Evaluation
 from dss_ray.evaluation.evaluate import evaluate
 from dss_ray.evaluation.images import decoded
-from dss_ray.evaluation.judge import judge, reference_ends
+from dss_ray.evaluation.judge import Judge, reference_ends
 from dss_ray.evaluation.plan import EvaluationPlan
+from dss_ray.evaluation.reference_statistics import ReferenceStatistics
+from dss_ray.models.features import Extractor
 from dss_ray.models.guidance import GuidedModel, guide
 from dss_ray.models.meter import Meter
 from dss_ray.models.teacher import Teacher
@@ -64,15 +66,29 @@ class Job:
             "kind": self.kind,
             "model": load(self.model).fingerprint,
             "values": self.values,
-            "evaluation": [self.evaluation.samples, self.evaluation.seed],
+            "samples": self.evaluation.samples,
+            "seed": self.evaluation.seed,
+            "reference": self.reference_digest(),
             "baselines": self.baselines.model_dump() if self.kind == "baseline" else None,
         }
         text = json.dumps(document, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def reference_digest(self) -> str:
+        """Hash of what the distance is measured with and from."""
+        _, reference = judged_by(self.model, self.evaluation.judge())
+        mean = reference.statistics.mean.numpy().tobytes()
+        return hashlib.sha256(reference.fingerprint.encode() + mean).hexdigest()[:16]
+
 
 load = cache(load_model)
-judged_by = cache(lambda name: judge(guide(load(name), 1.0)))
+
+
+@cache
+def judged_by(name: str, judge: Judge) -> tuple[Extractor, ReferenceStatistics]:
+    """Extractor and statistics of a model, which a worker keeps between jobs."""
+    guided = guide(load(name), 1.0)
+    return judge.extractor(guided), judge.reference(guided)
 
 
 def run_job(job: Job) -> Outcome:
@@ -150,7 +166,7 @@ def judged(job: Job, guided: GuidedModel, kind: Kind, grid: str | None, bundle: 
     """Evaluate ``bundle`` on the selection seed."""
     plan = EvaluationPlan(job.evaluation.samples, job.evaluation.seed, "selection")
     teacher = Teacher(guided, "selection", job.evaluation.seed)
-    extractor, reference = judged_by(job.model)
+    extractor, reference = judged_by(job.model, job.evaluation.judge())
     ends = reference_ends(teacher, plan)
     result = evaluate(
         guided, bundle.table, plan, extractor=extractor, reference=reference, reference_end=ends

@@ -15,6 +15,7 @@ from rich.text import Text
 from dss_ray.records.leaderboard import best_of_each
 from dss_ray.records.rows import Row, distance_name
 
+FEW_TO_GO_BY = 3  # the first pieces also solve the references that all share
 LINE_EVERY = 15.0  # seconds between two lines where the output is no terminal
 
 
@@ -72,7 +73,8 @@ class Progress:
     def status(self) -> str:
         """One line: phase, counts and times."""
         passed = time.monotonic() - self.phase_began
-        left = passed / self.done * (self.total - self.done) if self.done else None
+        known = self.done >= FEW_TO_GO_BY
+        left = passed / self.done * (self.total - self.done) if known else None
         parts = [
             f"{self.title}: {self.phase} {self.done}/{self.total}",
             f"{self.running} running" if self.running else "",

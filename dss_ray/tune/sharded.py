@@ -12,6 +12,7 @@ from dss_ray.config.sweep import Resources
 from dss_ray.errors import UsageError
 from dss_ray.evaluation.evaluate import ChunkResult, combine
 from dss_ray.evaluation.figures import figures
+from dss_ray.evaluation.judge import Judge
 from dss_ray.evaluation.plan import EvaluationPlan
 from dss_ray.models.guidance import guide
 from dss_ray.solver.table import SolverTable
@@ -29,6 +30,7 @@ class Shard:
         table: the solver as JSON.
         plan: the samples.
         metrics: "fid", "rmse".
+        judge: extractor and statistics of the "fid".
     """
 
     model: str
@@ -36,6 +38,7 @@ class Shard:
     table: dict[str, Any]
     plan: EvaluationPlan
     metrics: tuple[str, ...]
+    judge: Judge
 
 
 def spread(
@@ -67,7 +70,10 @@ def run_chunk(shard: Shard, index: int) -> ChunkResult:
     """One chunk on a worker, which keeps the model between chunks."""
     use_assigned_cpus()
     guided, table = guide(load(shard.model), shard.guidance), SolverTable.from_json(shard.table)
-    return evaluate_part(guided, table, shard.plan, index, metrics=shard.metrics)
+    extractor = judged_by(shard.model, shard.judge)[0] if "fid" in shard.metrics else None
+    return evaluate_part(
+        guided, table, shard.plan, index, metrics=shard.metrics, extractor=extractor
+    )
 
 
 def evaluate_on_cluster(
@@ -77,6 +83,7 @@ def evaluate_on_cluster(
     samples: int,
     seeds: Sequence[int],
     metrics: Sequence[str],
+    judge: Judge,
     address: str,
 ) -> Evaluated:
     """``dss_ray.api.evaluate`` with its chunks spread over a Ray cluster; the same figures.
@@ -86,7 +93,7 @@ def evaluate_on_cluster(
     """
     if isinstance(solver.guidance, tuple):
         raise UsageError(f"solver '{solver.name}': a guidance scale per step cannot be sampled yet")
-    reference = judged_by(model)[1] if "fid" in metrics else None
+    reference = judged_by(model, judge)[1] if "fid" in metrics else None
     shards = [
         Shard(
             model=model,
@@ -94,6 +101,7 @@ def evaluate_on_cluster(
             table=solver.table.to_json(),
             plan=EvaluationPlan(samples, seed, DOMAIN),
             metrics=tuple(metrics),
+            judge=judge,
         )
         for seed in seeds
     ]
