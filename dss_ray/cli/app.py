@@ -27,8 +27,9 @@ COMMANDS = (
 app = typer.Typer(
     name="dss-ray",
     help="Search fast ODE solvers for diffusion and flow models.",
-    no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # its help takes twice the time
+    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 for command in COMMANDS:
@@ -59,7 +60,7 @@ def main() -> None:
     terminate_as_interrupt()
     sys.path.append(str(Path.cwd()))  # a user's own model is a module in the current folder
     try:
-        code = app(standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except typer.TyperException as error:
         complain(usage(error))
         sys.exit(WRONG)

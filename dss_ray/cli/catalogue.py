@@ -43,7 +43,7 @@ def model_row(model: Any) -> dict[str, Any]:
 
 @verb
 def solvers() -> Result:
-    """List the classical and the published solvers, the grids and the search methods."""
+    """List the known solvers, grids and search methods."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Group
     from rich.table import Table

@@ -25,7 +25,7 @@ def export(
     form: options.Format = "bundle",
     model: options.OfModel = None,
 ) -> Result:
-    """Hand a solver to its users: a sweep's best at that NFE, or a bundle."""
+    """Hand on a bundle, or a sweep's best solver at an NFE."""
     require_known("format", form, FORMATS, "--format")
     from dss_ray.bundle import save_bundle
 
@@ -77,7 +77,7 @@ def reference(
     features: options.Features,
     out: options.StatisticsFile,
 ) -> Result:
-    """Make the statistics of real images that FID measures a distance from."""
+    """Make the image statistics that FID compares with."""
     with stage(f"reading {images}"):
         from dss_ray.evaluation.images import read_images
         from dss_ray.evaluation.reference_statistics import reference_statistics, save_reference

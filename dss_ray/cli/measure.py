@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from dss_ray.cli import options
 from dss_ray.cli.stage import stage
 from dss_ray.cli.verb import Result, verb
-from dss_ray.errors import UsageError
+from dss_ray.errors import UsageError, require_known
 
 if TYPE_CHECKING:  # torch is slow to import, and --help needs none of it
     from dss_ray.api import Evaluated
@@ -27,21 +27,42 @@ def evaluate(
     samples: options.Samples = 2000,
     seeds: options.Seeds = "0,1,2",
     metrics: options.Metrics = "fid,rmse",
+    features: options.Judging = None,
+    statistics: options.Statistics = None,
+    address: options.EvaluationAddress = None,
 ) -> Result:
-    """Measure a solver on a model: FID and rmse over several evaluation seeds."""
-    chosen = numbers(seeds, "--seeds")
+    """Measure a solver on a model: FID and rmse over seeds."""
+    chosen, names = numbers(seeds, "--seeds"), metrics.split(",")
     bundle, network = load(solver, model, nfe, grid, guidance)
-    with stage(f"evaluating {bundle.name}") as step:
-        from dss_ray import api
+    from dss_ray import api
+    from dss_ray.evaluation.judge import Judge
 
-        found = api.evaluate(
-            bundle,
-            network,
-            samples=samples,
-            seeds=chosen,
-            metrics=metrics.split(","),
-            progress=step,
-        )
+    for name in names:
+        require_known("metric", name, api.METRICS, "--metrics")
+    judge = Judge(features, None if statistics is None else str(statistics))
+    with stage(f"evaluating {bundle.name}") as step:
+        if address is None:
+            found = api.evaluate(
+                bundle,
+                network,
+                samples=samples,
+                seeds=chosen,
+                metrics=names,
+                judge=judge,
+                progress=step,
+            )
+        else:
+            from dss_ray.tune.sharded import evaluate_on_cluster
+
+            found = evaluate_on_cluster(
+                bundle,
+                model,
+                samples=samples,
+                seeds=chosen,
+                metrics=names,
+                judge=judge,
+                address=address,
+            )
     return measured(found, f"{bundle.name} on {network.name}", bundle.guidance, samples)
 
 
@@ -63,8 +84,10 @@ def load(
     """Solver and model; a guidance that is given replaces a bundle's own."""
     with stage(f"loading {model}"):
         from dss_ray import api
+        from dss_ray.config.sweep import check_grid, located
 
         network = api.load_model(model)
+        located("--grid", check_grid, grid)
         bundle = api.load_solver(solver, nfe, grid, model=network)
     if guidance is not None:
         bundle = bundle.model_copy(update={"guidance": guidance})
@@ -101,7 +124,7 @@ def sample(
     seed: options.Seed = 0,
     compare: options.Compare = "",
 ) -> Result:
-    """Draw pictures with a solver, beside those of other solvers on the same noises."""
+    """Draw pictures, beside those of other solvers."""
     if out.suffix.lower() != ".png":
         raise UsageError(f"--out: expected a .png file, got '{out}'")
     bundle, network = load(solver, model, nfe, grid, guidance)
@@ -124,6 +147,8 @@ def sample(
             else api.teacher_images(network, scale, samples, seed)
             for name, one in ({bundle.name: bundle} | others).items()
         }
+        if rows[bundle.name].ndim != 4:
+            raise UsageError(f"model '{model}' makes no images; choose one that does")
         out.parent.mkdir(parents=True, exist_ok=True)
         plot_samples(cat(list(rows.values())), out, samples, list(rows))
     text = f"{out}: {samples} samples each of {', '.join(rows)}, on the same noises"

@@ -30,6 +30,16 @@ BundleFile = Annotated[
 ]
 
 # evaluate and sample
+Judging = Annotated[
+    str | None, Option("--features", help="Feature extractor; the model's own if left out.")
+]
+Statistics = Annotated[
+    Path | None,
+    Option(help="An .npz of `dss-ray reference`; those shipped, or the teacher's, if left out."),
+]
+EvaluationAddress = Annotated[
+    str | None, Option("--address", help="Of a Ray cluster; runs in this process if left out.")
+]
 Samples = Annotated[int, Option(min=2, help="Samples per seed.")]
 Seeds = Annotated[str, Option(help="Evaluation seeds.")]
 Metrics = Annotated[str, Option(help="fid, rmse or both.")]
@@ -63,5 +73,5 @@ ExportNfe = Annotated[int | None, Option("--nfe", min=1, help="Of a sweep, the b
 Format = Annotated[str, Option("--format", help="bundle.")]
 OfModel = Annotated[str | None, Option("--model", help="One of a sweep's models.")]
 Images = Annotated[Path, Argument(help="A folder of PNGs, or a .npy or .npz of uint8 images.")]
-Features = Annotated[str, Option(help="Feature extractor, such as digits-cnn.")]
+Features = Annotated[str, Option(help="digits-cnn, or package.module:callable.")]
 StatisticsFile = Annotated[Path, Option("-o", "--out", help="The .npz file to write.")]

@@ -30,7 +30,7 @@ def sweep(
     dry_run: options.DryRun = False,
     assign: options.Assignments = None,
 ) -> Result:
-    """Search many solvers on Ray Tune and rank them beside the classical ones."""
+    """Search many solvers on Ray, ranked beside classical ones."""
     overrides = dict(map(assignment, assign or []))
     budgets = {"trials": trials, "time_budget": time_budget, "concurrency": concurrency}
     overrides |= {key: v for key, v in ({"name": name} | budgets).items() if v is not None}
@@ -136,7 +136,7 @@ def leaderboard(
     *,
     csv: options.CsvFile = None,
 ) -> Result:
-    """Show a sweep's best searched solver beside the best classical one per NFE."""
+    """Show the best solvers of a sweep per NFE."""
     from dss_ray.records.leaderboard import leaderboard_rows, render, to_csv
 
     board = leaderboard_rows(sweep_rows(name))
@@ -170,7 +170,7 @@ def ui(
     port: options.Port = 5000,
     host: options.Host = "127.0.0.1",
 ) -> None:
-    """Serve MLflow's pages on the records of the sweeps."""
+    """Serve MLflow's pages on the sweeps' records."""
     with stage("starting MLflow"):
         from dss_ray.records.ui import serve_ui
     serve_ui(port, host)

@@ -29,17 +29,17 @@ def search(
     seed: options.Seed = 0,
     out: options.BundleFile = None,
 ) -> Result:
-    """Search one fast solver for a model, measure its error and write it as a bundle."""
+    """Search one fast solver for a model, without Ray."""
     path = unused(out, "--out") if out else None
     with stage(f"loading {model}"):
         from dss_ray import api
-        from dss_ray.config.sweep import check_grid
+        from dss_ray.config.sweep import check_grid, located
         from dss_ray.search.result import SearchSettings
         from dss_ray.search.run import parse_chain
 
         network = api.load_model(model)
-    parse_chain(method)  # before the teacher is solved, which may take minutes
-    check_grid(grid)
+    located("--method", parse_chain, method)  # before the teacher is solved: it may take minutes
+    located("--grid", check_grid, grid)
     table, settings = starting_table(start, nfe), SearchSettings(seed=seed)
     settings = replace(settings, samples=samples) if samples else settings
     with stage(f"searching {nfe} steps by {method}"):

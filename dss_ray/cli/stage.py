@@ -5,8 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-
 Step = Callable[[int, int], None]
 WORTH_TELLING = 2.0  # seconds from which a stage leaves a line where no bar can move
 
@@ -17,6 +15,8 @@ def stage(text: str) -> Iterator[Step]:
 
     A moving bar on a terminal; elsewhere one line at the end of a stage that took a while.
     """
+    from rich.console import Console  # here: 0.05 s that --help can do without
+
     console, began = Console(stderr=True), time.monotonic()
     if not console.is_terminal:
         yield lambda *_: None

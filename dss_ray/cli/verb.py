@@ -10,12 +10,14 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import wraps
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import RenderableType
 
 from dss_ray.errors import DssError, UsageError
+
+if TYPE_CHECKING:  # slow to import, and --help needs none of it
+    from rich.console import RenderableType
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130  # exit codes
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
@@ -33,7 +35,7 @@ class Result:
     """
 
     document: Any
-    text: RenderableType | None = None
+    text: "RenderableType | None" = None
     code: int = DONE
 
 

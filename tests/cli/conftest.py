@@ -1,0 +1,63 @@
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dss_ray.cli.app import main
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def sentence(self) -> str:
+        """The one line of the error, whatever stages were reported before it."""
+        lines = [line for line in self.err.splitlines() if line.startswith("dss-ray: ")]
+        assert len(lines) == 1 and self.err.endswith(lines[0] + "\n"), self.err
+        assert "Traceback" not in self.err and self.out == ""
+        return lines[0].removeprefix("dss-ray: ")
+
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture(scope="session")
+def references(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("references")
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path,
+    references: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[Run]:
+    """Runs the command line in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DSS_RAY_CACHE", str(references))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = signal.getsignal(signal.SIGTERM)
+
+    def command(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["dss-ray", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return Ended(int(end.value.code or 0), *capsys.readouterr())
+
+    yield command
+    signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,125 @@
+import json
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from PIL import Image
+
+from dss_ray.bundle import load_bundle
+from dss_ray.evaluation.reference_statistics import load_reference
+from dss_ray.models.zoo import load_model
+from dss_ray.solver.classical import CLASSICAL
+
+SEARCH = ["search", "gaussian-mixture", "--nfe", "4", "--grid", "uniform", "--samples", "64"]
+DIGITS = ["--model", "digits-sit", "--samples", "16"]
+
+
+def test_search_writes_the_bundle_whose_figures_it_prints(run):
+    found = run(*SEARCH, "--json").document
+    assert set(found) == {"bundle", "rmse", "evaluations", "seconds", "nfe", "method"}
+    bundle = load_bundle(Path(found["bundle"]))
+    assert bundle.table.nfe == found["nfe"] == 4
+    assert bundle.metrics == {"rmse": found["rmse"]}
+    assert found["evaluations"] == 4 * 64
+
+
+def test_search_beats_the_solver_that_it_starts_from(run):
+    searched = run(*SEARCH, "--json").document["rmse"]
+    start = ["evaluate", "ab2", "--nfe=4", "--model=gaussian-mixture", "--metrics=rmse"]
+    assert searched < run(*start, "--seeds=0", "--json").document["metrics"]["rmse"]["mean"]
+
+
+def test_search_never_overwrites_a_solver(run):
+    names = [run(*SEARCH, "--json").document["bundle"] for _ in range(3)]
+    assert len(set(names)) == 3
+
+
+def test_search_goes_on_from_a_bundle(run):
+    first = run(*SEARCH, "--json").document
+    again = run(*SEARCH, "--start", first["bundle"], "--method", "least-squares", "--json").document
+    assert load_bundle(Path(again["bundle"])).search.start == "given"
+
+
+def test_the_same_seed_gives_the_same_table_and_another_one_does_not(run):
+    seeds = [0, 0, 1]
+    files = [run(*SEARCH, "--seed", seed, "--json").document["bundle"] for seed in seeds]
+    one, same, other = (load_bundle(Path(file)).table.to_json() for file in files)
+    assert one == same != other
+
+
+def test_evaluate_gives_mean_spread_and_a_value_per_seed(run):
+    found = run("evaluate", "ab2", "--nfe=3", *DIGITS, "--seeds=0,7", "--json").document
+    assert (found["nfe"], found["features"]) == (3, "digits-cnn")
+    assert set(found["metrics"]) == {"fid", "rmse"}
+    for figure in found["metrics"].values():
+        assert set(figure) == {"mean", "spread", "values"}
+        assert figure["mean"] == pytest.approx(np.mean(figure["values"]))
+        assert figure["spread"] == pytest.approx(np.std(figure["values"], ddof=1))
+
+
+def test_evaluate_measures_at_the_guidance_that_is_asked_for(run):
+    solver = ["evaluate", "ab2", "--nfe=3", *DIGITS, "--seeds=0", "--metrics=rmse", "--json"]
+    plain, guided = run(*solver).document, run(*solver, "--guidance", "2").document
+    assert plain["metrics"]["rmse"]["mean"] != guided["metrics"]["rmse"]["mean"]
+
+
+def test_people_read_the_distance_under_its_extractors_name(run):
+    assert "FID[digits-cnn]" in run("evaluate", "ab2", "--nfe=3", *DIGITS, "--seeds=0").out
+
+
+def test_sample_draws_a_row_per_solver(run):
+    alone = ["sample", "ab2", "--nfe=4", "--model=digits-sit", "--samples=4"]
+    path = run(*alone, "-o", "a.png", "--json").document["path"]
+    more = run(*alone, "-o", "new/b.png", "--compare", "euler,teacher", "--json").document["path"]
+    heights = [Image.open(file).height for file in (path, more)]
+    assert heights[1] == 3 * heights[0]
+
+
+def test_reference_writes_statistics_that_load(run):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    np.save("images.npy", images)
+    made = run("reference", "images.npy", "--features=digits-cnn", "--out=s.npz", "--json").document
+    assert made == {"path": "s.npz", "images": 40, "features": "digits-cnn"}
+    assert load_reference(Path("s.npz")).statistics.n == 40
+
+
+def test_evaluate_compares_with_the_statistics_that_reference_made(run):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    np.save("images.npy", images)
+    run("reference", "images.npy", "--features=digits-cnn", "--out=s.npz")
+    solver = ["evaluate", "ab2", "--nfe=3", *DIGITS, "--seeds=0", "--metrics=fid", "--json"]
+    digits, own = run(*solver).document, run(*solver, "--statistics=s.npz").document
+    assert own["metrics"]["fid"]["mean"] > 2 * digits["metrics"]["fid"]["mean"]
+
+
+def test_every_model_listed_loads(run):
+    rows = run("models", "--json").document
+    assert "digits-sit" in [row["name"] for row in rows]
+    assert [load_model(row["name"]).fingerprint for row in rows] == [r["fingerprint"] for r in rows]
+
+
+def test_every_classical_and_published_solver_is_listed(run):
+    rows = run("solvers", "--json").document
+    kinds = [row["kind"] for row in rows]
+    assert kinds.count("classical") == len(CLASSICAL)
+    assert kinds.count("published") == 19
+
+
+def test_a_written_bundle_satisfies_the_printed_schema(run):
+    schema = run("schema").document
+    bundle = run(*SEARCH, "--json").document["bundle"]
+    jsonschema.validate(json.loads(Path(bundle).read_text()), schema)
+
+
+MODEL = """
+from dss_ray.models.gaussian import plane
+def build():
+    return plane()
+"""
+
+
+def test_a_module_in_the_current_folder_is_a_model(run):
+    Path("own_model.py").write_text(MODEL)
+    found = run("search", "own_model:build", "--nfe=3", "--grid=uniform", "--json")
+    assert found.document["nfe"] == 3
