@@ -46,7 +46,7 @@ def test_guidance_counts_as_many_evaluations_as_the_network_makes():
 
 def test_computing_is_counted_and_waiting_is_not():
     before = Meter.process_seconds
-    meter = Meter(lambda x, t, label: spin(0.05) or x)
+    meter = Meter(lambda x, *_: spin(0.05) or x)
     meter(torch.zeros(1), TIME, None)
     with meter.timed():
         time.sleep(0.2)

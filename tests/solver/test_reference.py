@@ -119,7 +119,7 @@ def test_a_field_that_is_not_smooth_does_not_converge():
 
 
 def test_nan_in_the_field_is_an_error():
-    def broken(x, t, _):
+    def broken(x, *_):
         return x.log()
 
     with pytest.raises(DivergedError, match="NaN"):
