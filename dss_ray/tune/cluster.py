@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 
 from dss_ray.config.sweep import Resources
 from dss_ray.errors import UsageError
@@ -22,6 +23,9 @@ def connect(address: str | None, resources: Resources) -> int:
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # rows.jsonl is the log
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the sweep has a live table of its own
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # an interrupt ends the sweep itself
+    # A user's own model is a module in the current folder, which local workers have to find too.
+    paths = [str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     import ray
 
     try:

@@ -1,0 +1,42 @@
+"""The house: README, checks and package agree with each other."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def readme_commands() -> list[str]:
+    """The commands of the README's shell blocks."""
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+def test_the_checks_run_the_readmes_test_command() -> None:
+    command = next(line for line in readme_commands() if "pytest" in line)
+    assert command in (ROOT / ".ci" / "run").read_text().splitlines()
+
+
+def test_every_dependency_is_pinned_once() -> None:
+    pins = re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    lines = re.findall(
+        r'^  "([\w-]+)(?:\[\w+\])?(?:>=[\d.]+)?",$',
+        (ROOT / "pyproject.toml").read_text(),
+        re.MULTILINE,
+    )
+    known = [name.lower().replace("_", "-") for name in pins]
+    assert len(known) == len(set(known))
+    assert len(lines) > 15
+    assert {name.lower() for name in lines} <= set(known)
+
+
+def test_pictures_that_the_readme_shows_exist() -> None:
+    shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", (ROOT / "README.md").read_text())
+    assert len(shown) >= 2
+    assert all((ROOT / path).is_file() for path in shown)
+
+
+def test_every_package_of_the_source_tree_ships() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "dss_ray").rglob("__init__.py")}
+    assert all(f'"{".".join(folder.parts)}"' in text for folder in folders)
