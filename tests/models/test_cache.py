@@ -119,14 +119,13 @@ def test_a_killed_writer_leaves_no_half_entry_and_no_lock(folder, victim):
     assert not list(folder.glob("*.tmp"))
 
 
-@pytest.mark.parametrize("mask", [0x01, 0x80])
-def test_no_flipped_byte_changes_what_comes_back(folder, mask):
+def test_no_flipped_byte_changes_what_comes_back(folder):
     made = cached(KEY, build)
     path = entry_file(folder)
     sound = path.read_bytes()
     for place in range(len(sound)):
         damaged = bytearray(sound)
-        damaged[place] ^= mask
+        damaged[place] ^= 0x80 if place % 3 else 0x01
         path.write_bytes(damaged)
         entry = cached(KEY, build)
         assert is_right(entry), place
