@@ -1,0 +1,74 @@
+"""Jobs: what determines their keys, and what they bring."""
+
+from pathlib import Path
+
+import pytest
+
+from dss_ray.config.sweep import Baselines, Evaluation
+from dss_ray.errors import UsageError
+from dss_ray.models.guidance import guide
+from dss_ray.tune.job import Job, load, run_job, screened
+from dss_ray.tune.outcome import Outcome
+
+EVALUATION = Evaluation(samples=64, final_samples=64)
+BASELINES = Baselines(
+    methods=("euler", "ab2", "ab3"), grids=("uniform", "cosine"), samples=8, keep=2
+)
+SEARCH = {"nfe": 4, "guidance": 1.0, "method": "least-squares", "grid": "uniform", "samples": 32}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reference cache of the module's own."""
+    monkeypatch.setenv("DSS_RAY_CACHE", str(tmp_path_factory.getbasetemp() / "job-cache"))
+
+
+def job(kind: str = "searched", **changes: object) -> Job:
+    values = SEARCH if kind == "searched" else {"nfe": 4, "guidance": 1.0}
+    return Job(kind, "digits-sit", values | changes, EVALUATION, BASELINES)  # type: ignore[arg-type]
+
+
+def test_a_key_is_the_same_for_equal_jobs_and_another_for_each_change() -> None:
+    assert job().key == job().key
+    other = Evaluation(samples=65, final_samples=64)
+    changed = Job("searched", "digits-sit", SEARCH, other, BASELINES)  # type: ignore[arg-type]
+    keys = {job().key, job(nfe=5).key, job(guidance=1.2).key, job("baseline").key, changed.key}
+    assert len(keys) == 5
+
+
+def test_a_baseline_job_keeps_the_best_two_methods_and_grids_by_rmse() -> None:
+    guided = guide(load("digits-sit"), 1.0)
+    kept = [(kind, name, grid) for kind, name, grid, _ in screened(job("baseline"), guided)]
+    assert [kind for kind, *_ in kept] == ["classical", "classical"]  # no published one at NFE 4
+    rows = [result.row for result in run_job(job("baseline")).results]
+    assert {(row.kind, row.solver, row.grid) for row in rows} == set(kept)
+    assert all(row.solver != "euler" for row in rows)
+
+
+def test_the_paper_s_tables_are_judged_where_they_have_that_many_steps() -> None:
+    rows = [result.row for result in run_job(job("baseline", nfe=5)).results]
+    assert [row.kind for row in rows] == ["classical", "classical", "published"]
+
+
+def test_an_outcome_survives_the_way_through_json() -> None:
+    outcome = run_job(job())
+    copy = Outcome.model_validate_json(outcome.model_dump_json())
+    (before,), (after,) = outcome.results, copy.results
+    assert before.row == after.row
+    assert before.bundle.table.to_json() == after.bundle.table.to_json()
+    assert (before.pictures.images() == after.pictures.images()).all()
+    assert before.pictures.images().shape == (20, 1, 8, 8)
+
+
+def test_a_searched_row_says_what_it_cost() -> None:
+    outcome = run_job(job(guidance=1.2))
+    row = outcome.results[0].row
+    assert row.evaluations == 32 * 4 * 2
+    assert row.reference_evaluations is not None
+    assert row.reference_evaluations > row.evaluations
+    assert 0 < outcome.network_seconds < outcome.seconds * 1.5
+
+
+def test_an_unknown_grid_fails_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="did you mean 'uniform'"):
+        run_job(job(grid="unifrom"))
