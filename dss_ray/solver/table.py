@@ -69,7 +69,9 @@ class SolverTable:
             )
         if not isinstance(document["free"], bool):
             raise TableError(f"solver table: free must be true or false, got {document['free']!r}")
-        return cls(**{name: as_tensor(name, document[name]) for name in FIELDS}, free=document["free"])
+        return cls(
+            **{name: as_tensor(name, document[name]) for name in FIELDS}, free=document["free"]
+        )
 
 
 def as_tensor(name: str, values: object) -> Tensor:
@@ -83,7 +85,12 @@ def as_tensor(name: str, values: object) -> Tensor:
 def check_shapes(table: SolverTable) -> None:
     """Each tensor is float64, finite and of the shape that N asks for."""
     count = table.times.numel()
-    shapes = {"times": (count,), "start": (count,), "weights": (count, count), "knots": (count + 1,)}
+    shapes = {
+        "times": (count,),
+        "start": (count,),
+        "weights": (count, count),
+        "knots": (count + 1,),
+    }
     if count == 0:
         raise TableError("solver table: expected at least one query time, got none")
     for name, shape in shapes.items():

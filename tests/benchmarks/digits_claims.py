@@ -1,6 +1,6 @@
 """Hold a finished sweep to its claims: searched solvers against all classical ones on all grids.
 
-Run it in the folder where ``dss-ray sweep digits`` ran: ``python tests/benchmarks/digits_claims.py``.
+Run ``python tests/benchmarks/digits_claims.py`` where ``dss-ray sweep digits`` ran.
 Every classical method on every grid is screened by rmse on 500 evaluation noises; the ten best are
 measured on the same 2,000 noises as the searched solver, at its guidance.
 """
