@@ -32,14 +32,12 @@ def evaluate(
     address: options.EvaluationAddress = None,
 ) -> Result:
     """Measure a solver on a model: FID and rmse over seeds."""
-    chosen, names = numbers(seeds, "--seeds"), metrics.split(",")
+    chosen = numbers(seeds, "--seeds")
     bundle, network = load(solver, model, nfe, grid, guidance)
     from dss_ray import api
     from dss_ray.evaluation.judge import Judge
 
-    for name in names:
-        require_known("metric", name, api.METRICS, "--metrics")
-    judge = Judge(features, None if statistics is None else str(statistics))
+    names, judge = metric_names(metrics), Judge(features, statistics)
     with stage(f"evaluating {bundle.name}") as step:
         if address is None:
             found = api.evaluate(
@@ -64,6 +62,15 @@ def evaluate(
                 address=address,
             )
     return measured(found, f"{bundle.name} on {network.name}", bundle.guidance, samples)
+
+
+def metric_names(text: str) -> list[str]:
+    """The metrics of a list such as ``fid,rmse``."""
+    from dss_ray.api import METRICS
+
+    for name in text.split(","):
+        require_known("metric", name, METRICS, "--metrics")
+    return text.split(",")
 
 
 def numbers(text: str, option: str) -> tuple[int, ...]:

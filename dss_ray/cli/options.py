@@ -34,7 +34,7 @@ Judging = Annotated[
     str | None, Option("--features", help="Feature extractor; the model's own if left out.")
 ]
 Statistics = Annotated[
-    Path | None,
+    str | None,
     Option(help="An .npz of `dss-ray reference`; those shipped, or the teacher's, if left out."),
 ]
 EvaluationAddress = Annotated[
