@@ -13,6 +13,7 @@ from dss_ray.cli.verb import WRONG, complain, terminate_as_interrupt
 COMMANDS = (
     runs.sweep,
     runs.leaderboard,
+    runs.runs,
     runs.ui,
     search,
     measure.evaluate,

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from dss_ray.cli import options
 from dss_ray.cli.place import bundle_place
-from dss_ray.cli.runs import RUNS, sweep_rows
 from dss_ray.cli.stage import stage
 from dss_ray.cli.verb import Result, verb
 from dss_ray.errors import UsageError, require_known
@@ -50,8 +49,9 @@ def best(sweep: str, nfe: int | None, model: str | None) -> "Bundle":
     from dss_ray.bundle import load_bundle
     from dss_ray.records.leaderboard import leaderboard_rows
     from dss_ray.records.rows import distance_name
+    from dss_ray.records.runs import RUNS, sweep_rows
 
-    board = [row for row in leaderboard_rows(sweep_rows(sweep)) if row["searched"]]
+    board = [row for row in leaderboard_rows(sweep_rows(RUNS, sweep)) if row["searched"]]
     models = sorted({row["model"] for row in board})
     if model is not None:
         require_known("model", model, models, f"sweep '{sweep}'")

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any
 from dss_ray.cli import options
 from dss_ray.cli.stage import stage
 from dss_ray.cli.verb import DONE, INTERRUPTED, Result, verb
-from dss_ray.errors import FileError, UsageError, unknown
+from dss_ray.errors import FileError, UsageError
 
 if TYPE_CHECKING:  # slow to import, and --help needs none of it
     from dss_ray.config.space import Dimension
     from dss_ray.config.sweep import SweepSettings
     from dss_ray.records.rows import Row
     from dss_ray.tune.sweep import SweepSummary
-
-RUNS = Path("runs")
 
 
 @verb
@@ -112,6 +110,7 @@ def finished(summary: "SweepSummary") -> Result:
     from rich.console import Group
 
     from dss_ray.records.leaderboard import render
+    from dss_ray.records.runs import RUNS
 
     text = (
         f"{summary.name}: {summary.trials} trials, {summary.failed} failed; network evaluations "
@@ -138,8 +137,9 @@ def leaderboard(
 ) -> Result:
     """Show the best solvers of a sweep per NFE."""
     from dss_ray.records.leaderboard import leaderboard_rows, render, to_csv
+    from dss_ray.records.runs import RUNS, sweep_rows
 
-    board = leaderboard_rows(sweep_rows(name))
+    board = leaderboard_rows(sweep_rows(RUNS, name))
     if csv:
         try:
             csv.write_text(to_csv(board))
@@ -148,20 +148,21 @@ def leaderboard(
     return Result(board, render(board, name) if board else f"{name}: no finished trial yet")
 
 
-def sweep_rows(name: str) -> "list[Row]":
-    """The rows of the sweep of that name.
+@verb
+def runs() -> Result:
+    """List the sweeps in this folder."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
 
-    Raises:
-        UsageError: if there is none.
-    """
-    from dss_ray.records.rows import read_rows
+    from dss_ray.records.runs import RUNS, list_sweeps
 
-    known = [folder.name for folder in RUNS.glob("*") if folder.is_dir()]
-    if name not in known:
-        if not known:
-            raise UsageError(f"sweep '{name}': there is no sweep in ./{RUNS}; run one there first")
-        raise unknown("sweep", name, known)
-    return read_rows(RUNS / name / "rows.jsonl")
+    rows = list_sweeps(RUNS)
+    table = Table("sweep", "models", "NFE", "done", "failed", "changed (UTC)", box=SIMPLE_HEAD)
+    for row in rows:
+        nfe, models = ", ".join(map(str, row["nfe"])), ", ".join(row["models"])
+        counts = str(row["done"]), str(row["failed"])
+        table.add_row(row["name"], models, nfe, *counts, row["changed"])
+    return Result(rows, table if rows else f"no sweep in ./{RUNS} yet")
 
 
 @verb

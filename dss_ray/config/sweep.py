@@ -35,6 +35,11 @@ class Resources(Frozen):
     cpus: Annotated[int, Field(ge=1)] = 1
     gpus: Annotated[float, Field(ge=0)] = 0.0
 
+    @property
+    def device(self) -> str:
+        """Where a trial's model goes: Ray shows a trial only the GPU it was given."""
+        return "cuda" if self.gpus else "cpu"
+
 
 class Evaluation(Frozen):
     """How solvers are judged: trials on the selection seed, finalists on the evaluation seeds.

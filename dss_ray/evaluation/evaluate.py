@@ -17,7 +17,7 @@ from dss_ray.evaluation.reference_statistics import ReferenceStatistics, image_f
 from dss_ray.evaluation.statistics import Statistics
 from dss_ray.models.features import Extractor
 from dss_ray.models.meter import Meter
-from dss_ray.models.noise import draw
+from dss_ray.models.noise import start_states
 from dss_ray.models.protocol import VelocityModel
 from dss_ray.solver.sampling import sample
 from dss_ray.solver.table import SolverTable
@@ -100,10 +100,10 @@ def evaluate_chunk(
     chunk = plan[index]
     meter = Meter(model, getattr(model, "evaluations_per_query", 1))
     with torch.no_grad():
-        noise, label = draw(
-            model.sample_shape, model.num_classes, plan.domain, plan.seed, chunk.first, chunk.count
-        )
-        ends = sample(meter, table, start_state(model, table, noise), label)
+        samples = range(chunk.first, chunk.first + chunk.count)
+        first = float(table.knots[0])
+        noise, label = start_states(model, first, plan.domain, plan.seed, samples)
+        ends = sample(meter, table, noise, label)
         check_finite(ends, model, table, chunk.first)
         known = ends[:0] if reference_end is None else reference_end
         return ChunkResult(
@@ -116,12 +116,6 @@ def evaluate_chunk(
             evaluations=meter.evaluations,
             network_seconds=meter.seconds,
         )
-
-
-def start_state(model: VelocityModel, table: SolverTable, noise: Tensor) -> Tensor:
-    """x_0 (B, *sample_shape): standard normal noise times the model's scale at the first knot."""
-    scale = getattr(model, "noise_scale", None)
-    return noise if scale is None else noise * scale(float(table.knots[0]))
 
 
 def state_statistics(ends: Tensor, model: VelocityModel, extractor: Extractor) -> Statistics:

@@ -38,6 +38,11 @@ class GuidedModel:
             if hasattr(model, name):
                 setattr(self, name, getattr(model, name))
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies; the CPU where it does not say."""
+        return torch.device(getattr(self.model, "device", "cpu"))
+
     def __call__(self, x: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
         """The guided velocity (B, *sample_shape), in one call of the model."""
         if self.scale == 1:

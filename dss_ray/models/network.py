@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Self
 
-from torch import Tensor, full, nn
+from torch import Tensor, device, full, nn
 
 from dss_ray.models import checkpoint
 
@@ -49,6 +49,11 @@ class NetworkVelocity(nn.Module):
         if decode is not None:
             self.decode = decode
         self.eval()
+
+    @property
+    def device(self) -> device:
+        """Where the weights lie."""
+        return next(self.network.parameters()).device
 
     def train(self, mode: bool = True) -> Self:
         """Stay in eval mode: a network in train mode drops labels at random."""

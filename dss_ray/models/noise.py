@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dss_ray.errors import unknown
+from dss_ray.models.protocol import VelocityModel
 
 DOMAINS = ("search", "selection", "evaluation")
 
@@ -49,3 +50,25 @@ def draw(  # noqa: PLR0917
         noise[offset] = np.random.Generator(stream).standard_normal(model_shape, np.float32)
     indices = torch.arange(first, first + count)
     return torch.from_numpy(noise), None if num_classes is None else indices % num_classes
+
+
+def start_states(
+    model: VelocityModel, time: float, domain: str, seed: int, samples: range
+) -> tuple[Tensor, Tensor | None]:
+    """Where sampling starts: the noises at the model's scale, on the model's device.
+
+    Args:
+        model: its optional ``noise_scale`` and ``device`` count.
+        time: the first knot.
+        domain: as in ``draw``.
+        seed: as in ``draw``.
+        samples: indices of the samples, without gaps.
+
+    Returns:
+        x_0 (B, *sample_shape) float32 and label (B,) int64 or None.
+    """
+    shape, classes = model.sample_shape, model.num_classes
+    noise, label = draw(shape, classes, domain, seed, samples.start, len(samples))
+    scale, device = getattr(model, "noise_scale", None), getattr(model, "device", noise.device)
+    noise = noise if scale is None else noise * scale(time)
+    return noise.to(device), None if label is None else label.to(device)

@@ -17,8 +17,9 @@ class VelocityModel(Protocol):
         t_max: largest time at which the model may be queried.
         fingerprint: hex digest that changes when the weights do.
 
-    Optional: ``noise_scale(t) -> float`` (1 where absent) scales the standard normal noise at the
-    first knot, and ``decode(z) -> images in [0, 1]`` belongs to latent models.
+    Optional: ``device`` (the CPU where absent); ``noise_scale(t) -> float`` (1 where absent), which
+    scales the standard normal noise at the first knot; ``decode(z) -> images in [0, 1]``;
+    ``features``, the name of an extractor that judges the images.
     """
 
     name: str

@@ -11,7 +11,7 @@ from torch import Tensor
 from dss_ray.models.cache import Entry, cached
 from dss_ray.models.guidance import GuidedModel
 from dss_ray.models.meter import Meter
-from dss_ray.models.noise import draw
+from dss_ray.models.noise import start_states
 from dss_ray.solver.reference import (
     SOLVER,
     Reference,
@@ -51,10 +51,8 @@ class Teacher:
 
     def noise(self, first: int, count: int) -> tuple[Tensor, Tensor | None]:
         """Start states (count, *sample_shape) and labels of ``count`` samples from ``first`` on."""
-        shape, classes = self.model.sample_shape, self.model.num_classes
-        noise, label = draw(shape, classes, self.domain, self.seed, first, count)
-        scale = getattr(self.model, "noise_scale", None)
-        return (noise * scale(self.ends_at[0]) if scale else noise), label
+        samples = range(first, first + count)
+        return start_states(self.model, self.ends_at[0], self.domain, self.seed, samples)
 
     def key(self, kind: str, **more: object) -> dict[str, object]:
         """What a cache entry of this teacher is known by."""
@@ -120,10 +118,9 @@ class Teacher:
             }
 
         entry = cached(self.key("dense", samples=count, steps=table.nfe), build)
-        label = self.noise(0, count)[1]
-        reference = Reference(
-            table.knots, entry.tensors["states"], entry.tensors["velocities"], label
-        )
+        noise, label = self.noise(0, count)
+        states, velocities = (entry.tensors[name].to(noise) for name in ("states", "velocities"))
+        reference = Reference(table.knots, states, velocities, label)
         seconds = entry.seconds + self.convergence.seconds
         return reference, seconds, self.evaluations(count, table.nfe + 1)
 
@@ -139,7 +136,7 @@ class Teacher:
             return {"end": end}
 
         key = self.key("ends", first=first, samples=count, steps=table.nfe)
-        return cached(key, build).tensors["end"]
+        return cached(key, build).tensors["end"].to(self.model.device)
 
     def evaluations(self, count: int, queries: int) -> int:
         """Network evaluations of ``queries`` a sample, the search for the step count included."""

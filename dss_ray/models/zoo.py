@@ -57,12 +57,13 @@ def check_model_name(name: str) -> None:
         raise unknown("model", name, [*ZOO, "package.module:callable"])
 
 
-def load_model(name: str, **kwargs: Any) -> VelocityModel:
+def load_model(name: str, device: str = "cpu", **kwargs: Any) -> VelocityModel:
     """The model of that name, checked against the protocol.
 
     Args:
         name: one of ``model_names()``, or ``package.module:callable`` for a callable that
             returns a model.
+        device: where its weights go, such as "cuda"; another than "cpu" needs a model with ``to``.
         kwargs: keyword arguments of the callable.
 
     Raises:
@@ -73,10 +74,15 @@ def load_model(name: str, **kwargs: Any) -> VelocityModel:
     build = ZOO[name] if name in ZOO else imported(name)
     try:
         model = build(**kwargs)
+        if device != "cpu":
+            model = cast(Any, model).to(device)
     except DssError:
         raise
     except Exception as error:
-        raise ModelError(f"model '{name}': {explain(error)} (called with {kwargs})") from error
+        place = "" if device == "cpu" else f" for device '{device}'"
+        raise ModelError(
+            f"model '{name}': {explain(error)} (called with {kwargs}{place})"
+        ) from error
     check_attributes(name, model)
     if name not in ZOO:
         check_call(name, model)

@@ -119,7 +119,7 @@ def render(board: Sequence[dict[str, Any]], title: str = "") -> Table:
     fronts = {(entry["model"], entry["features"]) for entry in board}
     name = distance_name(board[0]["features"]) if len(fronts) == 1 else "FID"
     table = Table(title=title or None, caption=CAPTION, box=SIMPLE_HEAD, padding=0, pad_edge=False)
-    for head in ["model"] * (len(fronts) > 1) + ["NFE", "solver", "method", "grid"]:
+    for head in ["model"] * (len(fronts) > 1) + ["NFE", "solver", "grid"]:
         table.add_column(head, justify="right" if head == "NFE" else "left", overflow="fold")
     for head in ["guid-\nance", name.replace("[", "\n["), "rmse", "evalu-\nations", "sec-\nonds"]:
         table.add_column(Text(head), justify="right", no_wrap=True)
@@ -143,8 +143,7 @@ def cells(entry: dict[str, Any]) -> list[Text]:
     remark = "" if spread is None else f"±{spread:.3f}"
     texts = [
         f"{'*' if entry['front'] else ''}{entry['nfe']}",
-        entry["solver"],
-        entry["method"] or entry["kind"],
+        entry["method"] or entry["solver"],
         entry["grid"] or "-",
         f"{entry['guidance']:g}",
         figure(entry["fid"], ".3f") + (remark if entry["final"] else "?"),

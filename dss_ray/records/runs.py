@@ -7,6 +7,7 @@ from typing import Any, Final
 from dss_ray.errors import unknown
 from dss_ray.records.rows import Row, read_rows
 
+RUNS: Final = Path("runs")  # each sweep has a folder there
 ROWS_FILE: Final = "rows.jsonl"
 
 
@@ -19,7 +20,7 @@ def sweep_rows(root: Path, name: str) -> list[Row]:
     """
     names = sweep_names(root)
     if name not in names:
-        raise unknown("sweep", name, names or ["none yet"], where=str(root))
+        raise unknown("sweep", name, names or ["none in this folder yet"], where=str(root))
     return read_rows(root / name / ROWS_FILE)
 
 

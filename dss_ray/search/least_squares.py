@@ -59,5 +59,5 @@ def solve_row(gap: Tensor, velocities: list[Tensor], width: Tensor, ridge: float
     basis = torch.stack([(older.double() - newest).flatten() for older in velocities[:-1]])
     gram = basis @ basis.T
     gram = gram + ridge * torch.diag(gram.diagonal())
-    older = torch.linalg.pinv(gram, hermitian=True) @ (basis @ residual)
+    older = torch.linalg.pinv(gram.cpu(), hermitian=True) @ (basis @ residual).cpu()  # tiny
     return torch.cat([older, (width - older.sum())[None]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from pathlib import Path
 
 from dss_ray.config.sweep import Resources
@@ -19,7 +20,6 @@ def connect(address: str | None, resources: Resources) -> int:
     Raises:
         UsageError: if the cluster cannot be reached or no trial fits.
     """
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # rows.jsonl is the log
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the sweep has a live table of its own
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # an interrupt ends the sweep itself
@@ -28,16 +28,18 @@ def connect(address: str | None, resources: Resources) -> int:
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     import ray
 
+    terminate = signal.getsignal(signal.SIGTERM)  # Ray replaces it by its own
     try:
         ray.init(
             address=address or "local",
             include_dashboard=None if address else False,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            configure_logging=True,
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UsageError(f"--address {address}: no Ray cluster answers there ({error})") from None
+    finally:
+        signal.signal(signal.SIGTERM, terminate)
     available = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return fitting(available, resources)
 

@@ -53,6 +53,7 @@ def evaluate_finalists(
             plan=EvaluationPlan(count, seed, DOMAIN),
             metrics=("fid",),
             judge=judge,
+            device=settings.resources.device,
         )
         for row in rows
         for seed in seeds

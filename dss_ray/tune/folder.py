@@ -10,8 +10,8 @@ from pathlib import Path
 from dss_ray.bundle import software_versions
 from dss_ray.config.sweep import SweepSettings
 from dss_ray.errors import FileError, UsageError
+from dss_ray.records.runs import RUNS
 
-RUNS = Path("runs")
 MAY_CHANGE = {"trials", "time_budget", "concurrency"}  # on resume; all else would mix results
 
 

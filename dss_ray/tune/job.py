@@ -50,6 +50,7 @@ class Job:
         values: the active values of the space; nfe and guidance alone for "baseline".
         evaluation: how to judge.
         baselines: what to screen.
+        device: where the model goes.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Job:
     values: dict[str, Value]
     evaluation: Evaluation
     baselines: Baselines
+    device: str = "cpu"
 
     @property
     def key(self) -> str:
@@ -98,7 +100,7 @@ def run_job(job: Job) -> Outcome:
         DssError: if the search or an evaluation fails.
     """
     began, network = time.perf_counter(), Meter.process_seconds
-    guided = guide(load(job.model), float(job.values.get("guidance", 1.0)))
+    guided = guide(load(job.model, job.device), float(job.values.get("guidance", 1.0)))
     if job.kind == "baseline":
         solvers = [
             (kind, grid, named_bundle(name, table, guided.scale))
@@ -121,7 +123,7 @@ def searched(job: Job) -> Bundle:
     values = job.values
     own = {name: values[name] for name in ("method", "guidance", "grid", "start") if name in values}
     settings = SearchSettings(**{name: values[name] for name in SETTINGS if name in values})  # type: ignore[arg-type]
-    return search(load(job.model), int(values["nfe"]), settings=settings, **own)  # type: ignore[arg-type]
+    return search(load(job.model, job.device), int(values["nfe"]), settings=settings, **own)  # type: ignore[arg-type]
 
 
 Kind = Literal["searched", "classical", "published"]

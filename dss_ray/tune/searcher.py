@@ -86,7 +86,8 @@ class StudySearcher(Searcher):
 
     def job(self, model: str, values: Values) -> Job:
         """The search that ``values`` describe."""
-        return Job("searched", model, values, self.settings.evaluation, self.settings.baselines)
+        own = self.settings
+        return Job("searched", model, values, own.evaluation, own.baselines, own.resources.device)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Keep the outcome that the worker reported."""

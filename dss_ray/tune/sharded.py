@@ -20,6 +20,9 @@ from dss_ray.tune.cluster import connect, use_assigned_cpus
 from dss_ray.tune.job import judged_by, load
 
 
+TOGETHER = 4  # chunks of a task: fewer tasks keep the workers busier, more fill more of them
+
+
 @dataclass(frozen=True)
 class Shard:
     """One evaluation to cut into chunks: a solver on a model at one seed.
@@ -31,6 +34,7 @@ class Shard:
         plan: the samples.
         metrics: "fid", "rmse".
         judge: extractor and statistics of the "fid".
+        device: where the model goes.
     """
 
     model: str
@@ -39,6 +43,7 @@ class Shard:
     plan: EvaluationPlan
     metrics: tuple[str, ...]
     judge: Judge
+    device: str = "cpu"
 
 
 def spread(
@@ -51,29 +56,33 @@ def spread(
     """
     import ray
 
-    remote = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus)(run_chunk)
+    remote = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus)(run_chunks)
     waiting = {
-        remote.remote(shard, index): number
+        remote.remote(shard, range(len(shard.plan))[first : first + TOGETHER]): number
         for number, shard in enumerate(shards)
-        for index in range(len(shard.plan))
+        for first in range(0, len(shard.plan), TOGETHER)
     }
     parts: list[list[ChunkResult]] = [[] for _ in shards]
     while waiting:
         (ready, *_), _ = ray.wait(list(waiting), num_returns=1)
         number = waiting.pop(ready)
-        parts[number].append(ray.get(ready))
+        parts[number] += ray.get(ready)
         if len(parts[number]) == len(shards[number].plan):
             yield number, parts[number]
 
 
-def run_chunk(shard: Shard, index: int) -> ChunkResult:
-    """One chunk on a worker, which keeps the model between chunks."""
+def run_chunks(shard: Shard, indices: range) -> list[ChunkResult]:
+    """Some chunks on a worker, which keeps the model between tasks."""
     use_assigned_cpus()
-    guided, table = guide(load(shard.model), shard.guidance), SolverTable.from_json(shard.table)
-    extractor = judged_by(shard.model, shard.judge)[0] if "fid" in shard.metrics else None
-    return evaluate_part(
-        guided, table, shard.plan, index, metrics=shard.metrics, extractor=extractor
+    guided, table = (
+        guide(load(shard.model, shard.device), shard.guidance),
+        SolverTable.from_json(shard.table),
     )
+    extractor = judged_by(shard.model, shard.judge)[0] if "fid" in shard.metrics else None
+    return [
+        evaluate_part(guided, table, shard.plan, index, metrics=shard.metrics, extractor=extractor)
+        for index in indices
+    ]
 
 
 def evaluate_on_cluster(

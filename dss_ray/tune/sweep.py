@@ -197,7 +197,14 @@ def baseline_jobs(settings: SweepSettings) -> Iterator[Job]:
         for nfe in sorted(points(space["nfe"]), reverse=True):
             for guidance in guidances:
                 values: Values = {"nfe": int(nfe), "guidance": float(guidance)}
-                yield Job("baseline", model, values, settings.evaluation, settings.baselines)
+                yield Job(
+                    "baseline",
+                    model,
+                    values,
+                    settings.evaluation,
+                    settings.baselines,
+                    settings.resources.device,
+                )
 
 
 def points(dimension: Dimension, most: int | None = None) -> list[float]:

@@ -22,6 +22,7 @@ def job_config(job: Job) -> dict[str, Any]:
         "values": job.values,
         "evaluation": job.evaluation.model_dump(mode="json"),
         "baselines": job.baselines.model_dump(mode="json"),
+        "device": job.device,
     }
 
 
@@ -38,6 +39,7 @@ def trainable(config: dict[str, Any]) -> None:
         values=config["values"],
         evaluation=Evaluation(**config["evaluation"]),
         baselines=Baselines(**config["baselines"]),
+        device=config["device"],
     )
     try:
         outcome = run_job(job)
