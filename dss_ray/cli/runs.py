@@ -1,6 +1,5 @@
 """The commands on sweeps: run one, show its leaderboard, open its records in a browser."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dss_ray.cli import options
@@ -11,7 +10,6 @@ from dss_ray.errors import FileError, UsageError
 if TYPE_CHECKING:  # slow to import, and --help needs none of it
     from dss_ray.config.space import Dimension
     from dss_ray.config.sweep import SweepSettings
-    from dss_ray.records.rows import Row
     from dss_ray.tune.sweep import SweepSummary
 
 

@@ -117,7 +117,7 @@ def run_search(
         table = result.table
     return Search(
         table=table,
-        grid=grid,
+        grid="uniform" if stages[0] == "paper" else grid,
         history=histories(stages, results[-len(stages) :]),
         evaluations=sum(result.evaluations for result in results),
         seconds=sum(result.seconds for result in results),

@@ -91,7 +91,12 @@ class Recorder:
         for result in outcome.results:
             place = Path("trials") / result.row.key / "solver.json"
             save_bundle(result.bundle, self.folder / place)
-            more = {"trial": number, "bundle": str(place), "params": self.params(job)}
+            more = {
+                "trial": number,
+                "bundle": str(place),
+                "params": self.params(job),
+                "network_seconds": outcome.network_seconds / len(outcome.results),
+            }
             self.write(result.row.model_copy(update=more), result)
 
     def write(self, row: Row, result: Judged | None = None) -> None:
@@ -146,9 +151,12 @@ def failed_row(job: Job, number: int | None, outcome: Outcome) -> Row:
 
 
 def draw(place: Path, bundle: Bundle, images: Tensor) -> None:
-    """The pictures of a trial beside its bundle: times and weights, history, samples."""
-    plot_solver(bundle.table, place.with_name("solver.png"), bundle.name)
+    """The pictures of a trial beside its bundle: samples, and of a search times, weights, history.
+
+    Tables known by name are left out: the driver's time is taken from the workers' cores.
+    """
     if bundle.search:
+        plot_solver(bundle.table, place.with_name("solver.png"), bundle.name)
         plot_history(bundle.search.history, place.with_name("history.png"))
     columns = len(images) // 2
     if images.shape[1] in (1, 3):

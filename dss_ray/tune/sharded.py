@@ -19,7 +19,6 @@ from dss_ray.solver.table import SolverTable
 from dss_ray.tune.cluster import connect, use_assigned_cpus
 from dss_ray.tune.job import judged_by, load
 
-
 TOGETHER = 4  # chunks of a task: fewer tasks keep the workers busier, more fill more of them
 
 
