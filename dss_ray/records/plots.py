@@ -111,7 +111,8 @@ def plot_front(rows: Sequence[Row], path: Path, title: str = "") -> None:
     """Draw the distance against NFE, one panel per model and extractor, and save it at ``path``.
 
     A point with a bar is the best of its kind at that NFE, on fresh seeds where it has them; the
-    bar is the standard deviation over the seeds. Faint dots are the other trials.
+    bar is the standard deviation over the seeds. Faint dots are the other trials, where they were
+    evaluated on as many samples.
     """
     done = [row for row in rows if row.status == "done" and row.fid is not None]
     panels = sorted({(row.model, row.features) for row in done})
@@ -128,9 +129,12 @@ def plot_front(rows: Sequence[Row], path: Path, title: str = "") -> None:
 
 def draw_front(axes: Axes, rows: Sequence[Row]) -> None:
     """The rows of one model and extractor."""
-    trials = [(row.nfe, row.fid) for row in rows if row.kind == "searched"]
-    axes.plot(*zip(*trials, strict=True) if trials else ((), ()), ".", color="0.75", zorder=1)
     best = best_of_each(rows)
+    counts = {row.samples for row in best}  # a distance falls with the count: only equal ones
+    trials = [
+        (row.nfe, row.fid) for row in rows if row.kind == "searched" and {row.samples} == counts
+    ]
+    axes.plot(*zip(*trials, strict=True) if trials else ((), ()), ".", color="0.75", zorder=1)
     for kind, color in INK.items():
         chosen = [row for row in best if row.kind == kind]
         if chosen:
@@ -140,7 +144,7 @@ def draw_front(axes: Axes, rows: Sequence[Row]) -> None:
             axes.errorbar(
                 nfe, fid, spread, marker="o", markersize=4, capsize=3, color=color, label=kind
             )
-    spread_out(axes, [row.fid for row in rows if row.fid is not None])
+    spread_out(axes, [row.fid for row in best if row.fid is not None])
     axes.set(xlabel="NFE", xticks=sorted({row.nfe for row in rows}))
     axes.legend(frameon=False)
 
