@@ -20,27 +20,29 @@ def sweep_rows(root: Path, name: str) -> list[Row]:
     """
     names = sweep_names(root)
     if name not in names:
-        raise unknown("sweep", name, names or ["none in this folder yet"], where=str(root))
+        raise unknown("sweep", name, names or ["none yet"], where=str(root))
     return read_rows(root / name / ROWS_FILE)
 
 
 def sweep_names(root: Path) -> list[str]:
-    """The names of the sweeps in ``root`` that have rows, sorted."""
-    return sorted(path.parent.name for path in root.glob(f"*/{ROWS_FILE}"))
+    """The names of the sweeps in ``root``, sorted."""
+    return sorted(path.name for path in root.glob("*") if path.is_dir())
 
 
 def list_sweeps(root: Path) -> list[dict[str, Any]]:
-    """Per sweep its name, models, step counts, trials done and failed, and last change in UTC."""
-    return [summary(root / name / ROWS_FILE) for name in sweep_names(root)]
+    """Per sweep with rows its name, models, step counts, trials done and failed, and last change in UTC."""
+    names = [name for name in sweep_names(root) if (root / name / ROWS_FILE).exists()]
+    return [summary(root / name) for name in names]
 
 
-def summary(path: Path) -> dict[str, Any]:
-    """What one rows file holds, JSON-ready."""
+def summary(folder: Path) -> dict[str, Any]:
+    """What one sweep's folder holds, JSON-ready."""
+    path = folder / ROWS_FILE
     rows = read_rows(path)
     ended = [row.status for row in rows if row.searched]
     changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     return {
-        "name": path.parent.name,
+        "name": folder.name,
         "models": sorted({row.model for row in rows}),
         "nfe": sorted({row.nfe for row in rows}),
         "done": ended.count("done"),

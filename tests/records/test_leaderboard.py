@@ -79,7 +79,7 @@ def test_rmse_is_compared_at_the_same_guidance_only(row):
 
 
 def test_the_table_shows_every_kind_with_its_extractor_and_survives_brackets(row, final):
-    rows = [final("s", [1.0, 2, 3], 1.0, solver="odd[red]name", method="gradient", grid="cosine"),
+    rows = [final("s", [1.0, 2, 3], 1.0, method="odd[red]name", grid="cosine"),
             final("c", [1.5, 2.6, 3.5], 2.5, kind="classical"),
             row("p", kind="published")]  # fmt: skip
     text = text_of(render(leaderboard_rows(rows), "digits"))
