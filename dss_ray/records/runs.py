@@ -30,7 +30,7 @@ def sweep_names(root: Path) -> list[str]:
 
 
 def list_sweeps(root: Path) -> list[dict[str, Any]]:
-    """Per sweep with rows its name, models, step counts, trials done and failed, and last change in UTC."""
+    """Per sweep with rows: name, models, NFEs, trials done and failed, last change in UTC."""
     names = [name for name in sweep_names(root) if (root / name / ROWS_FILE).exists()]
     return [summary(root / name) for name in names]
 
