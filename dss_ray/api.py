@@ -119,11 +119,19 @@ def search(
     grid: str = "auto",
     start: str | SolverTable = "ab2",
     settings: SearchSettings | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Bundle:
     """Search a solver of ``nfe`` queries for ``model``; see ``dss_ray.search.run.run_search``."""
     settings = settings or SearchSettings()
     found = run_search(
-        model, nfe, method=method, guidance=guidance, grid=grid, start=start, settings=settings
+        model,
+        nfe,
+        method=method,
+        guidance=guidance,
+        grid=grid,
+        start=start,
+        settings=settings,
+        progress=progress,
     )
     provenance = SearchProvenance(
         method=method,

@@ -42,7 +42,7 @@ def search(
     located("--grid", check_grid, grid)
     table, settings = starting_table(start, nfe), SearchSettings(seed=seed)
     settings = replace(settings, samples=samples) if samples else settings
-    with stage(f"searching {nfe} steps by {method}"):
+    with stage(f"searching {nfe} steps by {method}") as step:
         found = api.search(
             network,
             nfe,
@@ -51,6 +51,7 @@ def search(
             grid=grid,
             start=table,
             settings=settings,
+            progress=step,
         )
     with stage(f"measuring on {RMSE_SAMPLES} fresh noises") as step:
         measured = api.evaluate(

@@ -11,12 +11,13 @@ from dss_ray.models.protocol import VelocityModel
 from dss_ray.models.teacher import Teacher
 from dss_ray.search.gradient import OBJECTIVES, gradient
 from dss_ray.search.least_squares import least_squares
-from dss_ray.search.paper import EulerStream, paper
-from dss_ray.search.result import Batches, SearchResult, SearchSettings
+from dss_ray.search.paper import ITERATIONS, EulerStream, paper
+from dss_ray.search.result import Batch, Batches, SearchResult, SearchSettings
 from dss_ray.solver.classical import classical_table
 from dss_ray.solver.grids import make_grid
 from dss_ray.solver.table import SolverTable
 
+Progress = Callable[[int, int], None]
 Method = Callable[[Meter, Batches, SolverTable, SearchSettings], SearchResult]
 METHODS: dict[str, Method] = {"least-squares": least_squares, "gradient": gradient, "paper": paper}
 SCREENED_GRIDS = (  # the best of 25 power grids on the digits at N = 4, 6 and 10, and relatives
@@ -52,6 +53,21 @@ class Search:
     reference_seconds: float
 
 
+@dataclass(frozen=True)
+class Told:
+    """A source of trajectories that tells how far a stage has come each time it is asked."""
+
+    source: Batches
+    progress: Progress | None
+    iterations: int
+
+    def batch(self, index: int, size: int) -> Batch:
+        """The source's batch."""
+        if self.progress:
+            self.progress(index, self.iterations)
+        return self.source.batch(index, size)
+
+
 def parse_chain(method: str) -> list[str]:
     """The stages of a chain such as ``least-squares+gradient``.
 
@@ -75,6 +91,7 @@ def run_search(
     grid: str = "auto",
     start: str | SolverTable = "ab2",
     settings: SearchSettings | None = None,
+    progress: Progress | None = None,
 ) -> Search:
     """Search a solver of ``nfe`` queries for ``model``.
 
@@ -87,6 +104,7 @@ def run_search(
             "uniform".
         start: starting table: a classical name on that grid, or a table, which has its own grid.
         settings: of the methods.
+        progress: called with the iterations done and those in all, stage by stage.
 
     Raises:
         UsageError: for an unknown method, grid, start or objective, or a table that does not fit.
@@ -110,9 +128,11 @@ def run_search(
         results, table = [screening], screening.table
     for stage in stages:
         if stage == "paper":
-            result = paper(metered(stream.teacher.model), stream, table, settings)
+            told = Told(stream, progress, ITERATIONS)
+            result = paper(metered(stream.teacher.model), told, table, settings)
         else:
-            result = METHODS[stage](metered(guided), reference, table, settings)
+            told = Told(reference, progress, settings.iterations if stage == "gradient" else 1)
+            result = METHODS[stage](metered(guided), told, table, settings)
         results.append(result)
         table = result.table
     return Search(
