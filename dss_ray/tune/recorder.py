@@ -13,7 +13,6 @@ from torch import Tensor
 
 from dss_ray.bundle import Bundle, load_bundle, save_bundle
 from dss_ray.config.sweep import SweepSettings
-from dss_ray.errors import DssError
 from dss_ray.records.mlflow_store import SweepRecorder
 from dss_ray.records.plots import plot_history, plot_samples, plot_solver
 from dss_ray.records.rows import Row, append_row, read_rows
@@ -40,7 +39,7 @@ class Recorder:
         self.path = folder / "rows.jsonl"
         self.rows = {row.identity: row for row in read_rows(self.path)}
         self.store: SweepRecorder | None = None
-        self.failure: DssError | None = None
+        self.failure: Exception | None = None
         self.tasks = queue.SimpleQueue[Callable[[], None] | None]()
         self.thread = threading.Thread(target=self.work, name="recorder", daemon=True)
         self.thread.start()
@@ -53,7 +52,7 @@ class Recorder:
                 continue
             try:
                 task()
-            except DssError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the sweep goes on
                 self.failure = error
 
     def open_store(self) -> None:

@@ -91,17 +91,17 @@ class Sweep:
 
     def run(self) -> SweepSummary:
         """Everything; an interrupt leaves a sweep that can be resumed."""
-        interrupted = True
-        with self.progress:
-            try:
+        interrupted, cores = True, self.workers * self.settings.resources.cpus
+        try:
+            with self.progress:
                 self.run_jobs()
                 self.run_finalists()
-                interrupted = False
-            except KeyboardInterrupt:
-                self.progress.tell(at_once=True)
-        cores = self.workers * self.settings.resources.cpus
-        busy = self.network_seconds / (cores * (time.monotonic() - self.began))
-        self.recorder.close(interrupted)
+            interrupted = False
+        except KeyboardInterrupt:
+            self.progress.tell(at_once=True)
+        finally:
+            busy = self.network_seconds / (cores * (time.monotonic() - self.began))
+            self.recorder.close(interrupted)
         trials = [row for row in self.rows() if row.searched]
         failed = sum(row.status == "failed" for row in trials)
         board = leaderboard_rows(self.rows())
