@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -167,7 +168,8 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
             f"{path}: cannot write the bundle ({reason}); choose another place"
         ) from None
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def load_bundle(path: Path) -> Bundle:

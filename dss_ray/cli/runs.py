@@ -49,7 +49,7 @@ def assignment(text: str) -> tuple[str, Any]:
         raise UsageError(f"--set: expected KEY=VALUE such as evaluation.samples=500, got '{text}'")
     try:
         return key, yaml.safe_load(value)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise UsageError(f"--set {key}: expected a YAML value, got '{value}'") from None
 
 

@@ -58,7 +58,7 @@ def verb(function: Callable[..., Result | None]) -> Callable[..., None]:
             if debug:
                 traceback.print_exc()
             complain(explain(error))
-            raise typer.Exit(WRONG if isinstance(error, UsageError) else FAILED) from None
+            raise typer.Exit(exit_code(error)) from None
         if result is not None:
             show(result, as_json)
             raise typer.Exit(result.code)
@@ -74,6 +74,12 @@ def verb(function: Callable[..., Result | None]) -> Callable[..., None]:
     ]
     command.__signature__ = own.replace(parameters=[*own.parameters.values(), *more])  # type: ignore[attr-defined]
     return command
+
+
+def exit_code(error: Exception) -> int:
+    """WRONG for what the user can put right, a file that cannot be used included, else FAILED."""
+    unusable = isinstance(error, OSError) and not isinstance(error, DssError)
+    return WRONG if unusable or isinstance(error, UsageError) else FAILED
 
 
 def show(result: Result, as_json: bool) -> None:
@@ -98,6 +104,8 @@ def explain(error: Exception) -> str:
     """The sentence of an error; one that nobody foresaw says so."""
     if isinstance(error, DssError):
         return str(error)
+    if isinstance(error, OSError) and error.filename:
+        return f"{str(error.filename)[:200]}: {error.strerror}; choose another place"
     return f"unexpected {type(error).__name__}: {error}; --debug shows where it comes from"
 
 

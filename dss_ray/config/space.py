@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -138,5 +139,7 @@ def scalar(kind: type, value: Any, place: str) -> Value:
     )
     if not good:
         raise UsageError(f"{place}: expected {kind.__name__}, got {value!r}")
+    if kind is not str and not math.isfinite(value):
+        raise UsageError(f"{place}: expected a finite number, got {value}")
     converted: Value = kind(value)
     return converted

@@ -8,19 +8,27 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from dss_ray.config.space import Dimension, parse_space
+from dss_ray.config.space import SETTINGS, Dimension, parse_space
 from dss_ray.errors import FileError, UsageError, require_known, unknown
 from dss_ray.evaluation.judge import Judge
 from dss_ray.models.guidance import guide
 from dss_ray.models.zoo import load_model
 from dss_ray.search.gradient import OBJECTIVES
+from dss_ray.search.result import SearchSettings
 from dss_ray.search.run import parse_chain
 from dss_ray.solver.classical import CLASSICAL
 from dss_ray.solver.grids import make_grid
 
 Count = Annotated[int, Field(ge=1)]
+
+
+def distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    """``names``, none of them twice."""
+    if len(set(names)) < len(names):
+        raise ValueError("a name should be given once")
+    return names
 
 
 class Frozen(BaseModel):
@@ -86,7 +94,7 @@ class SweepSettings(Frozen):
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    models: Annotated[tuple[str, ...], Field(min_length=1)]
+    models: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct)]
     trials: Count = 50
     time_budget: Annotated[float, Field(gt=0)] | None = None
     concurrency: Count | None = None
@@ -120,7 +128,7 @@ def load_sweep(source: str, overrides: dict[str, Any] | None = None) -> SweepSet
     text, stem = read_space(source)
     try:
         document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date like 2024-99-99 too
         raise FileError(f"{source}: no valid YAML ({' '.join(str(error).split())})") from None
     if not isinstance(document, dict):
         raise FileError(f"{source}: expected a mapping of settings, got {type(document).__name__}")
@@ -173,6 +181,7 @@ def check_names(settings: SweepSettings) -> None:
         check = CHECKS.get(dimension.name)
         for value in dimension.choices if check else ():
             located(f"search.{dimension.name}", check, str(value))
+        located(f"search.{dimension.name}", check_number, dimension)
 
 
 def check_grid(spec: str) -> None:
@@ -187,6 +196,15 @@ def check_model(settings: SweepSettings, name: str) -> None:
     judge.extractor(guided)
     if judge.statistics:
         judge.reference(guided)
+
+
+def check_number(dimension: Dimension) -> None:
+    """Raise unless the ends of a numeric key are numbers that a search can work with."""
+    for value in dimension.choices or (dimension.low, dimension.high):
+        if dimension.name == "nfe":
+            make_grid("uniform", int(value))
+        elif dimension.name in SETTINGS and dimension.kind is not str:
+            SearchSettings(**{dimension.name: dimension.kind(value)})
 
 
 CHECKS: dict[str, Callable[[str], Any]] = {

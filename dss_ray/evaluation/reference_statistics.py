@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,7 +127,8 @@ def save_reference(reference: ReferenceStatistics, path: Path) -> None:
     except OSError as error:
         raise FileError(f"{path}: cannot write the statistics ({error.strerror})") from None
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def load_reference(path: Path) -> ReferenceStatistics:
@@ -149,6 +151,8 @@ def load_reference(path: Path) -> ReferenceStatistics:
             f"{path}: expected float64 mu (D,) and sigma (D, D), "
             f"got {mean.dtype} {tuple(mean.shape)} and {sigma.dtype} {tuple(sigma.shape)}; {REMEDY}"
         )
+    if not torch.allclose(sigma, sigma.T) or (sigma.diagonal() < 0).any():
+        raise FileError(f"{path}: sigma is no covariance (symmetric, not negative); {REMEDY}")
     if n < 2 or not (mean.isfinite().all() and sigma.isfinite().all()):
         raise FileError(f"{path}: holds NaN, infinity or fewer than two images; {REMEDY}")
     return ReferenceStatistics(Statistics(n, mean, sigma * (n - 1)), features, fingerprint, source)

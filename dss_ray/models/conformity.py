@@ -11,7 +11,7 @@ from dss_ray.errors import ModelError
 PROBE = 2  # samples of the trial call
 
 
-def explain(error: Exception) -> str:
+def explain(error: BaseException) -> str:
     """The kind of an error and the first line of its message."""
     first = str(error).partition("\n")[0]
     return f"{type(error).__name__}: {first}"

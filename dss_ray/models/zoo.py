@@ -78,7 +78,7 @@ def load_model(name: str, device: str = "cpu", **kwargs: Any) -> VelocityModel:
             model = cast(Any, model).to(device)
     except DssError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         place = "" if device == "cpu" else f" for device '{device}'"
         raise ModelError(
             f"model '{name}': {explain(error)} (called with {kwargs}{place})"

@@ -11,6 +11,7 @@ from dss_ray.errors import UsageError, unknown
 from dss_ray.solver.vp import VP_END, VP_START, frame_time, vp_time
 
 EDM_RANGE = (80.0, 0.002)  # sigma, Karras et al. 2206.00364, table 1
+MOST_STEPS = 1000  # a table has N * N weights, and no fast solver this many
 Warp = Callable[..., Tensor]
 
 
@@ -100,7 +101,7 @@ def make_grid(spec: str, nfe: int, first: float = 0.0, last: float = 1.0) -> Ten
 
     Args:
         spec: a family of GRIDS, with its parameters if any: "uniform", "power:2:1.5", "edm:7".
-        nfe: number of steps, at least 1.
+        nfe: number of steps, 1 to 1000.
         first: first knot, at least 0.
         last: last knot, at most 1.
 
@@ -108,12 +109,15 @@ def make_grid(spec: str, nfe: int, first: float = 0.0, last: float = 1.0) -> Ten
         UsageError: if the spec, the number of steps or the range is invalid.
     """
     family, parameters = parse(spec)
-    if nfe < 1:
-        raise UsageError(f"grid '{spec}': expected at least one step, got {nfe}")
+    if not 1 <= nfe <= MOST_STEPS:
+        raise UsageError(f"grid '{spec}': expected 1 to {MOST_STEPS} steps, got {nfe}")
     if not 0 <= first < last <= 1:
         raise UsageError(f"grid '{spec}': expected 0 <= first < last <= 1, got {first} and {last}")
     u = torch.linspace(0, 1, nfe + 1, dtype=torch.float64)
-    knots = family.curve(u, first, last, *parameters)
+    try:
+        knots = family.curve(u, first, last, *parameters)
+    except ArithmeticError as error:
+        raise UsageError(f"grid '{spec}': {error}; use milder parameters") from None
     knots[0], knots[-1] = first, last
     if not (knots.diff() > 0).all():
         raise UsageError(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 from pathlib import Path
 
 from dss_ray.config.sweep import Resources
 from dss_ray.errors import UsageError
+
+CONNECT_SECONDS = 10.0
 
 
 def connect(address: str | None, resources: Resources) -> int:
@@ -28,6 +31,7 @@ def connect(address: str | None, resources: Resources) -> int:
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     import ray
 
+    check_reachable(address)
     terminate = signal.getsignal(signal.SIGTERM)  # Ray replaces it by its own
     try:
         ray.init(
@@ -42,6 +46,17 @@ def connect(address: str | None, resources: Resources) -> int:
         signal.signal(signal.SIGTERM, terminate)
     available = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return fitting(available, resources)
+
+
+def check_reachable(address: str | None) -> None:
+    """Refuse HOST:PORT where nobody listens; Ray itself would try for minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if not host or not port.isdigit() or "/" in host:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"--address {address}: nobody answers there ({error})") from None
 
 
 def fitting(available: dict[str, float], resources: Resources) -> int:

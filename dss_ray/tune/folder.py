@@ -42,13 +42,13 @@ def claim(settings: SweepSettings, resume: bool) -> Path:
 def check_same(frozen: Path, settings: SweepSettings) -> None:
     """Refuse to resume with other settings than the frozen ones, budgets excepted."""
     try:
-        earlier = json.loads(frozen.read_text())["settings"]
+        earlier = dict(json.loads(frozen.read_text())["settings"])
     except OSError:
         raise UsageError(
             f"sweep '{settings.name}': nothing to resume, {frozen} does not exist; leave out "
             "--resume to start it"
         ) from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise FileError(f"{frozen}: no readable settings; restore it or use a new --name") from None
     for key, value in settings.model_dump(mode="json").items():
         if key not in MAY_CHANGE and earlier.get(key) != value:

@@ -87,3 +87,23 @@ def test_a_condition_on_an_unknown_key_is_refused() -> None:
 def test_yaml_true_is_no_number() -> None:
     with pytest.raises(UsageError, match="expected int, got True"):
         parse_space({"nfe": True}, "search")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("nfe: {range: [1, 1000000000]}", "search.nfe"),
+        ("nfe: 3, guidance: .nan", "search.guidance: expected a finite number"),
+        ("nfe: 3, guidance: {range: [1, .inf]}", "search.guidance.range"),
+        ("nfe: 3, samples: 0", "search.samples"),
+        ("nfe: 3, learning_rate: -1.0", "search.learning_rate"),
+        ("nfe: 2024-99-99", "no valid YAML"),
+    ],
+)
+def test_a_number_that_no_search_can_use_is_refused_before_anything_runs(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    path = write(tmp_path, GOOD.replace("nfe: {choice: [3, 4]}", text))
+    with pytest.raises(UsageError) as caught:
+        load_sweep(path)
+    assert expected in str(caught.value)
