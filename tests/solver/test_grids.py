@@ -98,9 +98,9 @@ def test_bad_parameters_are_refused(spec):
         make_grid(spec, 5)
 
 
-@pytest.mark.parametrize("nfe", [0, -3])
-def test_too_few_steps_are_refused(nfe):
-    with pytest.raises(UsageError, match="at least one step"):
+@pytest.mark.parametrize("nfe", [0, -3, 1001])
+def test_too_few_and_too_many_steps_are_refused(nfe):
+    with pytest.raises(UsageError, match="1 to 1000 steps"):
         make_grid("uniform", nfe)
 
 
