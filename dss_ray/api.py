@@ -210,7 +210,7 @@ def evaluate(
             if progress:
                 progress(number * len(plan) + len(chunks), total)
         results.append(combine(chunks, reference))
-    return Evaluated(solver.table.nfe, figures(results), reference.features if reference else None)
+    return Evaluated(solver.table.nfe, figures(results), reference.label if reference else None)
 
 
 def evaluate_part(

@@ -1,5 +1,6 @@
 """The command ``dss-ray``: all commands in one place; each imports what it needs when it runs."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -59,6 +60,7 @@ def options(
 def main() -> None:
     """Run the command line; ends the process with the exit code."""
     terminate_as_interrupt()
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin on busy cores thrash
     sys.path.append(str(Path.cwd()))  # a user's own model is a module in the current folder
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)

@@ -54,7 +54,7 @@ class EvaluationResult:
 
     Args:
         fid: Frechet distance of the features; None without reference statistics.
-        features: name of the extractor that the distance carries; None without one.
+        features: what the distance carries: the extractor, and "to teacher" if it has no images.
         reference: what the distance is measured from, such as "digits" or "teacher".
         rmse: root mean square difference per element to the reference's end states; None where
             they were not given.
@@ -167,7 +167,7 @@ def combine(
     error = math.fsum(chunk.squared_error for chunk in ordered)
     return EvaluationResult(
         fid=None if reference is None else distance(ordered, reference),
-        features=None if reference is None else reference.features,
+        features=None if reference is None else reference.label,
         reference=None if reference is None else reference.source,
         rmse=math.sqrt(error / elements) if elements else None,
         samples=sum(chunk.samples for chunk in ordered),

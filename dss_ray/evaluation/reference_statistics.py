@@ -37,6 +37,11 @@ class ReferenceStatistics:
     fingerprint: str
     source: str
 
+    @property
+    def label(self) -> str:
+        """What a distance carries: the extractor, and "to teacher" where no images are compared."""
+        return f"{self.features} to teacher" if self.source == TEACHER else self.features
+
     def check(self, extractor: Extractor) -> None:
         """Refuse an extractor other than the one that these statistics were taken with.
 

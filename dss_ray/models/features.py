@@ -88,7 +88,8 @@ def load_extractor(name: str) -> Extractor:
         if lacking or not callable(made):
             raise ModelError(
                 f"feature extractor '{name}': expected a callable images -> features with name, "
-                f"dim and fingerprint, got {type(made).__name__} without {', '.join(lacking)}"
+                f"dim and fingerprint, got a {type(made).__name__} "
+                f"without {', '.join(lacking) or 'a call'}"
             )
         return cast(Extractor, made)
     require_known("feature extractor", name, EXTRACTORS)

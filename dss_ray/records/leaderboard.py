@@ -17,7 +17,8 @@ from dss_ray.records.rows import Row, distance_name
 
 KINDS = ("searched", "classical", "published")
 CAPTION = (
-    "NFE with *: on the front; FID with ?: selection seeds only; verdict: to the best classical"
+    "NFE with *: on the front; FID with ?: selection seeds only; scale: of guidance; evals, s: "
+    "network evaluations and seconds of the search; verdict: to the best classical"
 )
 COLORS = {"better": "green", "worse": "red"}
 
@@ -121,7 +122,7 @@ def render(board: Sequence[dict[str, Any]], title: str = "") -> Table:
     table = Table(title=title or None, caption=CAPTION, box=SIMPLE_HEAD, padding=0, pad_edge=False)
     for head in ["model"] * (len(fronts) > 1) + ["NFE", "solver", "grid"]:
         table.add_column(head, justify="right" if head == "NFE" else "left", overflow="fold")
-    for head in ["guid-\nance", name.replace("[", "\n["), "rmse", "evalu-\nations", "sec-\nonds"]:
+    for head in ["scale", name.replace("[", "\n["), "rmse", "evals", "s"]:
         table.add_column(Text(head), justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for _, entries in groupby(board, itemgetter("model", "features", "nfe")):
@@ -174,7 +175,7 @@ def to_markdown(board: Sequence[dict[str, Any]]) -> str:
     """The leaderboard as a Markdown table with the columns of ``render``."""
     fronts = {(entry["model"], entry["features"]) for entry in board}
     name = distance_name(board[0]["features"]) if len(fronts) == 1 else "FID"
-    heads = ["model"] * (len(fronts) > 1) + ["NFE", "solver", "method", "grid", "guidance", name]
+    heads = ["model"] * (len(fronts) > 1) + ["NFE", "solver", "grid", "guidance", name]
     lines = [[*heads, "rmse", "evaluations", "seconds", "verdict"], ["---"] * (len(heads) + 4)]
     for entry in board:
         model = [front_name(entry)] if len(fronts) > 1 else []

@@ -35,7 +35,8 @@ if TYPE_CHECKING:  # importing mlflow takes seconds, and most commands record no
     from mlflow.tracking import MlflowClient
 
 EXPERIMENT = "dss_ray"
-KEY, SWEEP = "dss.key", "dss.sweep"
+KEY, SWEEP, KIND = "dss.key", "dss.sweep", "mlflow.experimentKind"
+FINALIST = "Finalist: the figures ending in fresh are on seeds that did not select it."
 TEXT = 5000  # characters of a tag; stores refuse 8000 and more
 NOTE, PARENT, VIEW = "mlflow.note.content", "mlflow.parentRunId", "mlflow.sharedViewState."
 
@@ -120,7 +121,7 @@ class SweepRecorder:
         run, failed = self.runs[row.key], row.status == "failed"
         tags = {"solver": row.solver, "kind": row.kind, "model": row.model}
         tags |= {"error": str(row.error), NOTE: f"Failed: {row.error}"} if failed else {}
-        tags |= {"finalist": "true", NOTE: "Finalist"} if row.final and not failed else {}
+        tags |= {"finalist": "true", NOTE: FINALIST} if row.final and not failed else {}
         points = [(name, value, 0) for name, value in figures(row).items()]
         points += [("loss", loss, step) for step, loss in losses(history or {})]
         with translated(self.uri):
@@ -140,8 +141,10 @@ class SweepRecorder:
         self.running.clear()
         return len(running)
 
-    def close(self, rows: Sequence[Row], *, interrupted: bool = False) -> None:
-        """Give the parent the leaderboard of all rows and its picture, and end it."""
+    def close(
+        self, rows: Sequence[Row], *, files: Iterable[Path] = (), interrupted: bool = False
+    ) -> None:
+        """Give the parent the leaderboard of all rows, its picture and ``files``, and end it."""
         self.reconcile()
         board = leaderboard_rows(rows)
         ended = [row.status for row in rows if row.searched]
@@ -150,6 +153,8 @@ class SweepRecorder:
             (Path(folder) / "leaderboard.csv").write_text(to_csv(board), encoding="utf-8")
             plot_front(rows, Path(folder) / "front.png", self.name)
             self.client.log_artifacts(self.parent, folder)
+            for file in files:
+                self.client.log_artifact(self.parent, str(file))
             self.log(self.parent, points + front_points(board), {NOTE: to_markdown(board)})
             self.client.set_terminated(self.parent, "KILLED" if interrupted else "FINISHED")
 
@@ -211,7 +216,7 @@ def open_experiment(client: MlflowClient, uri: str) -> str:
     if found is None:
         file = re.match(r"sqlite:///([^?]+)", uri)
         folder = (Path(file[1]).resolve().parent / "mlartifacts").as_uri() if file else None
-        return str(client.create_experiment(EXPERIMENT, artifact_location=folder))
+        return str(client.create_experiment(EXPERIMENT, folder, {KIND: "custom_model_development"}))
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)

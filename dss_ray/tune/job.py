@@ -189,16 +189,20 @@ def judged(job: Job, guided: GuidedModel, kind: Kind, grid: str | None, bundle: 
         method=found.method if found else None,
         grid=grid,
         fid=result.fid,
-        features=extractor.name,
+        features=str(result.features),
         samples=result.samples,
         rmse=result.rmse,
-        evaluations=found.evaluations if found else 0,
-        seconds=found.seconds if found else 0.0,
-        reference_seconds=found.reference_seconds if found else 0.0,
-        reference_evaluations=found.reference_evaluations if found else 0,
+        evaluations=found.evaluations if found else None,
+        seconds=found.seconds if found else None,
+        reference_seconds=found.reference_seconds if found else None,
+        reference_evaluations=found.reference_evaluations if found else None,
         params=dict(job.values) if kind == "searched" else {},
     )
-    metrics = {f"FID[{extractor.name}]": result.fid, "rmse": result.rmse, "samples": result.samples}
+    metrics = {
+        f"FID[{result.features}]": result.fid,
+        "rmse": result.rmse,
+        "samples": result.samples,
+    }
     return Judged(
         row=row,
         bundle=bundle.model_copy(update={"metrics": metrics}),

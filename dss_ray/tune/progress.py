@@ -68,7 +68,7 @@ class Progress:
         """Print the status as a line now and then where there is no terminal for a live table."""
         if not self.console.is_terminal and (at_once or time.monotonic() - self.told > LINE_EVERY):
             self.told = time.monotonic()
-            self.console.print(self.status())
+            self.console.print(self.status(), soft_wrap=True)
 
     def status(self) -> str:
         """One line: phase, counts and times."""

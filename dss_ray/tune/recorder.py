@@ -16,7 +16,7 @@ from dss_ray.config.sweep import SweepSettings
 from dss_ray.records.mlflow_store import SweepRecorder
 from dss_ray.records.plots import plot_history, plot_samples, plot_solver
 from dss_ray.records.rows import Row, append_row, read_rows
-from dss_ray.tune.job import Job, load
+from dss_ray.tune.job import Job, judged_by
 from dss_ray.tune.outcome import Judged, Outcome
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,8 @@ class Recorder:
         """Open MLflow, and record there what an earlier run did not get to."""
         swept = [dimension.name for dimension in self.settings.space() if dimension.swept]
         fixed = {d.name: d.choices[0] for d in self.settings.space() if not d.swept}
-        features = str(getattr(load(self.settings.models[0]), "features", None))
+        judge = self.settings.evaluation.judge()
+        features = judged_by(self.settings.models[0], judge)[1].label
         self.store = SweepRecorder(
             self.settings.name, swept=swept, features=features, constants=fixed, resume=self.resume
         )
@@ -118,8 +119,8 @@ class Recorder:
 
     def close(self, interrupted: bool) -> None:
         """Finish what is queued and close the parent run; say so if MLflow could not be written."""
-        rows = list(self.rows.values())
-        self.tasks.put(lambda: self.opened.close(rows, interrupted=interrupted))
+        rows, manifest = list(self.rows.values()), self.folder / "manifest.json"
+        self.tasks.put(lambda: self.opened.close(rows, files=[manifest], interrupted=interrupted))
         self.tasks.put(None)
         self.thread.join()
         if self.failure:

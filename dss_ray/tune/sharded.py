@@ -121,5 +121,5 @@ def evaluate_on_cluster(
     finally:
         ray.shutdown()
     results = [combine(done[number], reference) for number in range(len(shards))]
-    features = reference.features if reference else None
+    features = reference.label if reference else None
     return Evaluated(solver.table.nfe, figures(results), features)

@@ -88,8 +88,9 @@ class Study:
 
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             self.skip(trial.number, "interrupted")
-            if trial.params:
-                self.study.enqueue_trial(trial.params)
+            point = trial.system_attrs.get("fixed_params", {}) | trial.params
+            if point:
+                self.study.enqueue_trial(point)
 
     def ask(self, visited: Callable[[Values], bool]) -> tuple[int, Values] | None:
         """A trial's number and the values of a point not visited before; None if none is left."""
