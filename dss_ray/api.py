@@ -33,7 +33,7 @@ from dss_ray.solver.classical import CLASSICAL, classical_table
 from dss_ray.solver.grids import make_grid
 from dss_ray.solver.published import published_names, published_table
 from dss_ray.solver.sampling import sample as sample_table
-from dss_ray.solver.table import SolverTable
+from dss_ray.solver.table import TOLERANCE, SolverTable
 
 __all__ = ["evaluate", "load_model", "load_solver", "sample", "search"]
 
@@ -235,6 +235,12 @@ def guide_by(solver: Bundle, model: VelocityModel) -> GuidedModel:
     """``model`` under the guidance that ``solver`` was made for."""
     if isinstance(solver.guidance, tuple):
         raise UsageError(f"solver '{solver.name}': a guidance scale per step cannot be sampled yet")
+    first, last = float(solver.table.times[0]), float(solver.table.times[-1])
+    if first < model.t_min - TOLERANCE or last > model.t_max + TOLERANCE:
+        raise UsageError(
+            f"solver '{solver.name}' asks for times from {first:g} to {last:g}, but {model.name} "
+            f"knows {model.t_min:g} to {model.t_max:g}; take another solver"
+        )
     return guide(model, solver.guidance)
 
 

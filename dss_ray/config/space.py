@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from dss_ray.errors import UsageError, unknown
@@ -77,7 +79,22 @@ def parse_space(document: Any, where: str) -> tuple[Dimension, ...]:
         for key, _ in dimension.when:
             if key not in known:
                 raise unknown("key", key, known, f"{where}.{dimension.name}.when")
-    return tuple(sorted(dimensions, key=lambda dimension: bool(dimension.when)))
+    return ordered(dimensions, where)
+
+
+def ordered(dimensions: Sequence[Dimension], where: str) -> tuple[Dimension, ...]:
+    """Each dimension after those that its condition names, else in the given order."""
+    named = {dimension.name: dimension for dimension in dimensions}
+    if named["nfe"].when:
+        raise UsageError(f"{where}.nfe: takes no condition, every search needs it")
+    graph = {name: [key for key, _ in dimension.when] for name, dimension in named.items()}
+    try:
+        order = list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        circle = " -> ".join(map(str, error.args[1]))
+        raise UsageError(f"{where}: the conditions go round in a circle, {circle}") from None
+    depth = {name: order.index(name) if named[name].when else -1 for name in named}
+    return tuple(sorted(dimensions, key=lambda dimension: depth[dimension.name]))
 
 
 def parse_dimension(name: str, value: Any, where: str) -> Dimension:

@@ -21,14 +21,15 @@ from dss_ray.search.run import parse_chain
 from dss_ray.solver.classical import CLASSICAL
 from dss_ray.solver.grids import make_grid
 
+Seed = Annotated[int, Field(ge=0)]  # negative ones are the teacher's own
 Count = Annotated[int, Field(ge=1)]
 
 
-def distinct(names: tuple[str, ...]) -> tuple[str, ...]:
-    """``names``, none of them twice."""
-    if len(set(names)) < len(names):
-        raise ValueError("a name should be given once")
-    return names
+def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """``values``, none of them twice."""
+    if len(set(values)) < len(values):
+        raise ValueError("each should be given once")
+    return values
 
 
 class Frozen(BaseModel):
@@ -56,11 +57,15 @@ class Evaluation(Frozen):
     """
 
     samples: Annotated[int, Field(ge=16)] = 2000
-    seed: int = 0
+    seed: Seed = 0
     final_samples: Annotated[int, Field(ge=16)] = 2000
     features: str | None = None
     statistics: str | None = None
-    final_seeds: Annotated[tuple[int, ...], Field(min_length=2)] = (0, 1, 2)
+    final_seeds: Annotated[tuple[Seed, ...], Field(min_length=2), AfterValidator(distinct)] = (
+        0,
+        1,
+        2,
+    )
 
     def judge(self) -> Judge:
         """Extractor and statistics."""
@@ -71,8 +76,8 @@ class Evaluation(Frozen):
 class Baselines(Frozen):
     """Classical solvers, screened by rmse over methods and grids; the best are evaluated."""
 
-    methods: tuple[str, ...]
-    grids: tuple[str, ...]
+    methods: Annotated[tuple[str, ...], Field(min_length=1)]
+    grids: Annotated[tuple[str, ...], Field(min_length=1)]
     samples: Count = 16
     keep: Count = 2
 
@@ -93,7 +98,7 @@ class SweepSettings(Frozen):
         search: the space.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
     models: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct)]
     trials: Count = 50
     time_budget: Annotated[float, Field(gt=0)] | None = None
@@ -175,13 +180,19 @@ def check_names(settings: SweepSettings) -> None:
         located("models", check_model, settings, model)
     for name in settings.baselines.methods:
         require_known("classical method", name, CLASSICAL, "baselines.methods")
-    for grid in settings.baselines.grids:
-        located("baselines.grids", check_grid, grid)
     for dimension in settings.space():
         check = CHECKS.get(dimension.name)
         for value in dimension.choices if check else ():
             located(f"search.{dimension.name}", check, str(value))
         located(f"search.{dimension.name}", check_number, dimension)
+    for grid in settings.baselines.grids:
+        located("baselines.grids", make_grid, grid, max(nfes(settings)))
+
+
+def nfes(settings: SweepSettings) -> list[int]:
+    """The least and the largest NFE of the space."""
+    nfe = next(dimension for dimension in settings.space() if dimension.name == "nfe")
+    return [int(value) for value in nfe.choices or (nfe.low, nfe.high)]
 
 
 def check_grid(spec: str) -> None:

@@ -10,7 +10,7 @@ import torch
 from numpy.lib.npyio import NpzFile
 from torch import Tensor
 
-from dss_ray.errors import FileError
+from dss_ray.errors import DivergedError, FileError
 from dss_ray.evaluation.plan import CHUNK
 from dss_ray.models.protocol import VelocityModel
 
@@ -37,7 +37,13 @@ def decoded(model: VelocityModel, states: Tensor) -> Tensor:
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Images in [0, 1], rounded to the 256 levels of a file."""
+    """Images in [0, 1], rounded to the 256 levels of a file.
+
+    Raises:
+        DivergedError: if a pixel is NaN or infinite.
+    """
+    if not images.isfinite().all():
+        raise DivergedError("an image holds NaN or infinity: check the model's decode")
     return (images.clamp(0, 1) * 255).round().to(torch.uint8)
 
 

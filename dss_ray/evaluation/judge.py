@@ -14,7 +14,7 @@ from dss_ray.evaluation.reference_statistics import (
 )
 from dss_ray.evaluation.shipped import SHIPPED, shipped_reference
 from dss_ray.models.features import Extractor, load_extractor
-from dss_ray.models.guidance import GuidedModel
+from dss_ray.models.guidance import GuidedModel, guide
 from dss_ray.models.teacher import Teacher
 
 TEACHER_SEED = -1  # of the noises whose converged samples stand in for reference images
@@ -51,7 +51,7 @@ class Judge:
     def reference(self, model: GuidedModel) -> ReferenceStatistics:
         """What the features are compared with; a source "teacher" says that it is the model itself.
 
-        The teacher's samples are drawn on noises that no plan has.
+        The teacher's samples are drawn without guidance, on noises that no plan has.
 
         Raises:
             UsageError: if the statistics belong to another extractor.
@@ -62,7 +62,8 @@ class Judge:
         elif extractor.name in SHIPPED:
             reference = shipped_reference(extractor.name)
         else:
-            teacher = Teacher(model, "evaluation", TEACHER_SEED)
+            plain = guide(model.model, 1.0)  # one yardstick for all guidance scales
+            teacher = Teacher(plain, "evaluation", TEACHER_SEED)
             ends = [teacher.ends(first, CHUNK) for first in range(0, TEACHER_SAMPLES, CHUNK)]
             reference = teacher_statistics(model, cat(ends), extractor)
         reference.check(extractor)

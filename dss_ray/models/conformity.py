@@ -50,7 +50,7 @@ def is_count(value: object) -> bool:
 
 def is_shape(value: object) -> bool:
     """Whether ``value`` is a tuple of positive integers."""
-    return isinstance(value, tuple) and all(is_count(size) for size in value)
+    return isinstance(value, tuple) and bool(value) and all(map(is_count, value))
 
 
 def is_time(value: object) -> bool:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from dss_ray.errors import ModelError, require_known
 from dss_ray.models import checkpoint, digits
+from dss_ray.models.conformity import explain
 from dss_ray.models.zoo import imported
 
 DIGITS_CNN_DIM = 48
@@ -83,7 +84,10 @@ def load_extractor(name: str) -> Extractor:
         ModelError: if the callable cannot be imported or returns something else.
     """
     if ":" in name:
-        made = imported(name)()
+        try:
+            made = imported(name)()
+        except (Exception, SystemExit) as error:
+            raise ModelError(f"feature extractor '{name}': {explain(error)}") from error
         lacking = [word for word in ("name", "dim", "fingerprint") if not hasattr(made, word)]
         if lacking or not callable(made):
             raise ModelError(

@@ -58,6 +58,7 @@ class Teacher:
         """What a cache entry of this teacher is known by."""
         return {
             "kind": kind,
+            "shape": self.model.sample_shape,
             "model": self.model.fingerprint,
             "span": self.ends_at,
             "domain": self.domain,

@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # importing mlflow takes seconds, and most commands record no
     from mlflow.tracking import MlflowClient
 
 EXPERIMENT = "dss_ray"
+IDENTITY = "dss.id"  # tag of a sweep that was started once and perhaps resumed
 KEY, SWEEP, KIND = "dss.key", "dss.sweep", "mlflow.experimentKind"
 FINALIST = "Finalist: the figures ending in fresh are on seeds that did not select it."
 TEXT = 5000  # characters of a tag; stores refuse 8000 and more
@@ -92,8 +93,9 @@ class SweepRecorder:
                 for run in children
                 if run.info.status in ("FINISHED", "FAILED")
             }
-        self.running = set[str]()
         self.reconcile()
+        ended = {key for key, _ in self.recorded}
+        self.running = set(self.runs) - ended  # those that a kill cut short end when they finish
 
     def begin(self, key: str, trial: int | None, params: Mapping[str, Param]) -> None:
         """Open the run of a trial that starts, or again the run that has this key."""
@@ -138,7 +140,7 @@ class SweepRecorder:
             running = [run for run in self.children() if run.info.status == "RUNNING"]
             for run in running:
                 self.client.set_terminated(run.info.run_id, "KILLED")
-        self.running.clear()
+        self.running = set()
         return len(running)
 
     def close(
@@ -177,7 +179,9 @@ class SweepRecorder:
 
     def parents(self) -> list[Run]:
         """The parent runs of sweeps of this name, the newest first."""
-        return [r for r in self.find(f'tags.`{SWEEP}` = "{self.name}"') if KEY not in r.data.tags]
+        found = self.find(f'tags.`{SWEEP}` = "{self.name}"')
+        own = self.tags.get(IDENTITY)  # others' sweeps of the same name may lie in the same store
+        return [r for r in found if KEY not in r.data.tags and r.data.tags.get(IDENTITY) == own]
 
     def children(self) -> list[Run]:
         """The runs of this sweep's trials."""
@@ -203,10 +207,14 @@ def tracking_uri() -> str:
 def open_client(uri: str) -> MlflowClient:
     """A quiet client: no migration log on a store's first use, no usage data sent."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault(
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2"
+    )  # else a dead server takes minutes
     from mlflow.tracking import MlflowClient
 
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # logs tracebacks
     return MlflowClient(tracking_uri=uri)
 
 

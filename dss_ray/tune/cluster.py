@@ -31,6 +31,7 @@ def connect(address: str | None, resources: Resources) -> int:
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     import ray
 
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are in rows.jsonl
     check_reachable(address)
     terminate = signal.getsignal(signal.SIGTERM)  # Ray replaces it by its own
     try:

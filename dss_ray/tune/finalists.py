@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
@@ -9,6 +10,7 @@ from statistics import fmean, stdev
 from dss_ray.api import DOMAIN
 from dss_ray.bundle import load_bundle
 from dss_ray.config.sweep import Evaluation, SweepSettings
+from dss_ray.errors import DssError
 from dss_ray.evaluation.evaluate import ChunkResult, combine
 from dss_ray.evaluation.judge import Judge
 from dss_ray.evaluation.plan import EvaluationPlan
@@ -16,6 +18,8 @@ from dss_ray.records.leaderboard import best_of_each
 from dss_ray.records.rows import Row
 from dss_ray.tune.job import judged_by
 from dss_ray.tune.sharded import Shard, spread
+
+log = logging.getLogger(__name__)
 
 
 def finalists(rows: Iterable[Row], evaluation: Evaluation) -> list[Row]:
@@ -60,8 +64,11 @@ def evaluate_finalists(
     ]
     parts = dict[int, list[ChunkResult]]()
     for number, chunks in spread(shards, settings.resources):
-        parts[number] = chunks
         row = number // len(seeds)
+        if isinstance(chunks, DssError):
+            log.warning("%s keeps its figures of the selection: %s", rows[row].solver, chunks)
+            continue
+        parts[number] = chunks
         own = range(row * len(seeds), (row + 1) * len(seeds))
         if all(index in parts for index in own):
             done(*final_row(rows[row], [parts[index] for index in own], judge))

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,31 +13,37 @@ from dss_ray.config.sweep import SweepSettings
 from dss_ray.errors import FileError, UsageError
 from dss_ray.records.runs import RUNS
 
+MANIFEST = "manifest.json"
 MAY_CHANGE = {"trials", "time_budget", "concurrency"}  # on resume; all else would mix results
 
 
-def claim(settings: SweepSettings, resume: bool) -> Path:
-    """The folder of a new sweep, or of an earlier one whose settings are the same.
+def place(settings: SweepSettings, resume: bool) -> Path:
+    """The folder of a new sweep, or of an earlier one whose settings are the same; nothing is made.
 
     Raises:
         UsageError: if a new sweep's name exists, or an old one's does not, or settings differ.
     """
     folder = RUNS / settings.name
-    frozen = folder / "manifest.json"
     if resume:
-        check_same(frozen, settings)
-        return folder
-    if frozen.exists():
+        check_same(folder / MANIFEST, settings)
+    elif any((folder / name).exists() for name in (MANIFEST, "rows.jsonl", "study.db")):
         raise UsageError(
             f"sweep '{settings.name}' exists in {folder}: add --resume to go on with it, or "
             "choose another --name"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    manifest = {"settings": settings.model_dump(mode="json"), "versions": software_versions()}
-    draft = frozen.with_suffix(".tmp")
-    draft.write_text(json.dumps(manifest, indent=1) + "\n")
-    draft.replace(frozen)
     return folder
+
+
+def freeze(folder: Path, settings: SweepSettings) -> None:
+    """Write the settings of a new sweep down, with an identity and the software's versions."""
+    manifest = {
+        "id": uuid.uuid4().hex,
+        "settings": settings.model_dump(mode="json"),
+        "versions": software_versions(),
+    }
+    draft = folder / f"{MANIFEST}.tmp"
+    draft.write_text(json.dumps(manifest, indent=1) + "\n")
+    draft.replace(folder / MANIFEST)
 
 
 def check_same(frozen: Path, settings: SweepSettings) -> None:
@@ -46,7 +53,7 @@ def check_same(frozen: Path, settings: SweepSettings) -> None:
     except OSError:
         raise UsageError(
             f"sweep '{settings.name}': nothing to resume, {frozen} does not exist; leave out "
-            "--resume to start it"
+            "--resume to start a new one"
         ) from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise FileError(f"{frozen}: no readable settings; restore it or use a new --name") from None
@@ -61,6 +68,7 @@ def check_same(frozen: Path, settings: SweepSettings) -> None:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """One driver at a time: two would write the same study and the same rows."""
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

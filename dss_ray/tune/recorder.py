@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
 import threading
@@ -13,9 +14,10 @@ from torch import Tensor
 
 from dss_ray.bundle import Bundle, load_bundle, save_bundle
 from dss_ray.config.sweep import SweepSettings
-from dss_ray.records.mlflow_store import SweepRecorder
+from dss_ray.records.mlflow_store import IDENTITY, StoreError, SweepRecorder
 from dss_ray.records.plots import plot_history, plot_samples, plot_solver
 from dss_ray.records.rows import Row, append_row, read_rows
+from dss_ray.tune.folder import MANIFEST
 from dss_ray.tune.job import Job, judged_by
 from dss_ray.tune.outcome import Judged, Outcome
 
@@ -39,7 +41,7 @@ class Recorder:
         self.path = folder / "rows.jsonl"
         self.rows = {row.identity: row for row in read_rows(self.path)}
         self.store: SweepRecorder | None = None
-        self.failure: Exception | None = None
+        self.failure: StoreError | None = None
         self.tasks = queue.SimpleQueue[Callable[[], None] | None]()
         self.thread = threading.Thread(target=self.work, name="recorder", daemon=True)
         self.thread.start()
@@ -52,14 +54,17 @@ class Recorder:
                 continue
             try:
                 task()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the sweep goes on
+            except StoreError as error:
                 self.failure = error
+            except Exception as error:  # noqa: BLE001 - a picture must not end the book-keeping
+                log.warning("a trial's pictures or records are incomplete (%s)", error)
 
     def open_store(self) -> None:
         """Open MLflow, and record there what an earlier run did not get to."""
         swept = [dimension.name for dimension in self.settings.space() if dimension.swept]
         fixed = {d.name: d.choices[0] for d in self.settings.space() if not d.swept}
         judge = self.settings.evaluation.judge()
+        fixed[IDENTITY] = str(json.loads((self.folder / MANIFEST).read_text())["id"])
         features = judged_by(self.settings.models[0], judge)[1].label
         self.store = SweepRecorder(
             self.settings.name, swept=swept, features=features, constants=fixed, resume=self.resume
@@ -119,7 +124,7 @@ class Recorder:
 
     def close(self, interrupted: bool) -> None:
         """Finish what is queued and close the parent run; say so if MLflow could not be written."""
-        rows, manifest = list(self.rows.values()), self.folder / "manifest.json"
+        rows, manifest = list(self.rows.values()), self.folder / MANIFEST
         self.tasks.put(lambda: self.opened.close(rows, files=[manifest], interrupted=interrupted))
         self.tasks.put(None)
         self.thread.join()
@@ -159,6 +164,6 @@ def draw(place: Path, bundle: Bundle, images: Tensor) -> None:
         plot_solver(bundle.table, place.with_name("solver.png"), bundle.name)
         plot_history(bundle.search.history, place.with_name("history.png"))
     columns = len(images) // 2
-    if images.shape[1] in (1, 3):
+    if images.ndim == 4 and images.shape[1] in (1, 3):
         rows = ["teacher", bundle.name]
         plot_samples(images / 255, place.with_name("samples.png"), columns, rows)

@@ -9,7 +9,7 @@ from typing import Any
 from dss_ray.api import DOMAIN, Evaluated, evaluate_part
 from dss_ray.bundle import Bundle
 from dss_ray.config.sweep import Resources
-from dss_ray.errors import UsageError
+from dss_ray.errors import DssError, UsageError
 from dss_ray.evaluation.evaluate import ChunkResult, combine
 from dss_ray.evaluation.figures import figures
 from dss_ray.evaluation.judge import Judge
@@ -47,11 +47,12 @@ class Shard:
 
 def spread(
     shards: Sequence[Shard], resources: Resources
-) -> Iterator[tuple[int, list[ChunkResult]]]:
+) -> Iterator[tuple[int, list[ChunkResult] | DssError]]:
     """Evaluate ``shards`` on the connected cluster.
 
     Yields:
-        The number of a shard whose chunks are all done, and the chunks; in order of completion.
+        The number of a shard whose chunks are all done, and the chunks, or why one of them failed;
+        in order of completion.
     """
     import ray
 
@@ -65,9 +66,19 @@ def spread(
     while waiting:
         (ready, *_), _ = ray.wait(list(waiting), num_returns=1)
         number = waiting.pop(ready)
-        parts[number] += ray.get(ready)
+        try:
+            parts[number] += ray.get(ready)
+        except ray.exceptions.RayError as error:
+            yield number, failure(error)
         if len(parts[number]) == len(shards[number].plan):
             yield number, parts[number]
+
+
+def failure(error: Exception) -> DssError:
+    """What went wrong on a worker, without the worker's traceback."""
+    cause = getattr(error, "cause", None) or error
+    first = str(cause).strip().partition("\n")[0]
+    return DssError(f"an evaluation failed on a worker: {type(cause).__name__}: {first}")
 
 
 def run_chunks(shard: Shard, indices: range) -> list[ChunkResult]:
@@ -117,7 +128,11 @@ def evaluate_on_cluster(
     import ray
 
     try:
-        done = dict(spread(shards, Resources()))
+        done = dict[int, list[ChunkResult]]()
+        for number, chunks in spread(shards, Resources()):
+            if isinstance(chunks, DssError):
+                raise chunks
+            done[number] = chunks
     finally:
         ray.shutdown()
     results = [combine(done[number], reference) for number in range(len(shards))]

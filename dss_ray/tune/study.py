@@ -75,7 +75,13 @@ class Study:
 
     def settle(self, number: int, nfe: int, fid: float | None, error: str | None) -> None:
         """Tell a trial's outcome, unless the study knows it already."""
-        if self.study.trials[number].state.is_finished():
+        states = {trial.number: trial.state for trial in self.study.get_trials(deepcopy=False)}
+        if number not in states or states[number].name == "WAITING":
+            raise FileError(
+                f"{self.path}: trial {number} of rows.jsonl is not in the study; restore the "
+                "database or use a new --name"
+            )
+        if states[number].is_finished():
             return
         if fid is None:
             self.fail(number, error or "no distance")

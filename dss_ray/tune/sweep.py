@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from dss_ray.records.leaderboard import leaderboard_rows
 from dss_ray.records.rows import Row
 from dss_ray.tune.cluster import connect
 from dss_ray.tune.finalists import evaluate_finalists, finalists
-from dss_ray.tune.folder import claim, locked
+from dss_ray.tune.folder import freeze, locked, place
 from dss_ray.tune.job import Job
 from dss_ray.tune.outcome import Outcome
 from dss_ray.tune.progress import Progress
@@ -58,9 +60,11 @@ def run_sweep(
         UsageError: if the name exists already, or does not when it is to be resumed, or more than
             budgets changed, or the cluster cannot run a trial.
     """
-    folder = claim(settings, resume)
-    with locked(folder):
+    with locked(place(settings, resume)):
+        folder = place(settings, resume)  # again: it may have been taken before the lock was
         slots = connect(address, settings.resources)
+        if not resume:
+            freeze(folder, settings)
         import ray
 
         try:
@@ -84,6 +88,7 @@ class Sweep:
         self.began, self.network_seconds = time.monotonic(), 0.0
         self.recorder = Recorder(folder, settings, resume)
         self.progress = Progress(settings.name, self.rows)
+        self.studies = dict[str, Study]()
 
     def rows(self) -> list[Row]:
         """All rows so far."""
@@ -100,6 +105,9 @@ class Sweep:
         except KeyboardInterrupt:
             self.progress.tell(at_once=True)
         finally:
+            settle_in_peace()
+            for study in self.studies.values():
+                study.requeue()
             busy = self.network_seconds / (cores * (time.monotonic() - self.began))
             self.recorder.close(interrupted)
         trials = [row for row in self.rows() if row.searched]
@@ -132,18 +140,14 @@ class Sweep:
                 name=str(time.time_ns()), storage_path=str(storage), verbose=0
             ),
         )
-        try:
-            tuner.fit()
-        finally:
-            for study in searcher.studies.values():
-                study.requeue()
+        tuner.fit()
 
     def searcher(self) -> StudySearcher:
         """What hands out the jobs that are left, the studies knowing all that is on record."""
         from dss_ray.tune.searcher import StudySearcher
 
         space, path = self.settings.space(), self.folder / "study.db"
-        studies = {
+        studies = self.studies = {
             model: Study(path, model, space, self.settings.seed) for model in self.settings.models
         }
         for row in self.rows():
@@ -189,6 +193,13 @@ class Sweep:
         self.progress.ended_one()
 
 
+def settle_in_peace() -> None:
+    """Ignore further interrupts: the books take a few seconds to close."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 def baseline_jobs(settings: SweepSettings) -> Iterator[Job]:
     """One job per model, NFE and guidance, the longest first and guidance values in turn."""
     space = {dimension.name: dimension for dimension in settings.space()}
@@ -211,7 +222,10 @@ def points(dimension: Dimension, most: int | None = None) -> list[float]:
     """The values of a numeric dimension: its choices, or those of a range, ``most`` at the most."""
     if dimension.choices:
         return [float(choice) for choice in dimension.choices]
-    count = int((dimension.high - dimension.low) / (dimension.step or 1)) + 1
-    count = count if most is None else most
-    width = (dimension.high - dimension.low) / max(1, count - 1)
-    return [dimension.low + width * index for index in range(count)]
+    step = dimension.step or (1.0 if dimension.kind is int else None)
+    if step is None:
+        count = most or GUIDANCE_POINTS
+        step = (dimension.high - dimension.low) / max(1, count - 1)
+    count = int((dimension.high - dimension.low) / step + 1e-9) + 1
+    values = [dimension.low + step * index for index in range(count)]
+    return values if most is None else values[:: -(-count // most)]

@@ -43,12 +43,12 @@ def trainable(config: dict[str, Any]) -> None:
     )
     try:
         outcome = run_job(job)
-    except Exception as error:  # a user's model may raise anything: record why, then raise it
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's model may raise anything
         outcome = Outcome(
             error=f"{type(error).__name__}: {error}",
             network_seconds=Meter.process_seconds - network,
             seconds=time.perf_counter() - began,
         )
         tune.report({OUTCOME: outcome.model_dump_json()})
-        raise
+        raise RuntimeError(outcome.error) from None
     tune.report({OUTCOME: outcome.model_dump_json()})
