@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # importing mlflow takes seconds, and most commands record no
 
 EXPERIMENT = "dss_ray"
 IDENTITY = "dss.id"  # tag of a sweep that was started once and perhaps resumed
-KEY, SWEEP, KIND = "dss.key", "dss.sweep", "mlflow.experimentKind"
+KEY, SWEEP = "dss.key", "dss.sweep"
 FINALIST = "Finalist: the figures ending in fresh are on seeds that did not select it."
 TEXT = 5000  # characters of a tag; stores refuse 8000 and more
 NOTE, PARENT, VIEW = "mlflow.note.content", "mlflow.parentRunId", "mlflow.sharedViewState."
@@ -224,7 +224,7 @@ def open_experiment(client: MlflowClient, uri: str) -> str:
     if found is None:
         file = re.match(r"sqlite:///([^?]+)", uri)
         folder = (Path(file[1]).resolve().parent / "mlartifacts").as_uri() if file else None
-        return str(client.create_experiment(EXPERIMENT, folder, {KIND: "custom_model_development"}))
+        return str(client.create_experiment(EXPERIMENT, artifact_location=folder))
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)
