@@ -7,7 +7,7 @@ from dss_ray.api import load_solver
 from dss_ray.bundle import load_bundle, save_bundle
 from dss_ray.config.sweep import load_sweep
 from dss_ray.records.rows import Row, append_row
-from dss_ray.tune.folder import claim
+from dss_ray.tune.folder import freeze, place
 
 SPACE = """
 models: [digits-sit, "dss_ray.models.zoo:digits_sit"]
@@ -122,7 +122,10 @@ def test_people_see_the_dimensions_of_a_plan(run):
 
 def test_an_earlier_sweep_is_not_run_over(run):
     Path("space.yaml").write_text(SPACE)
-    claim(load_sweep("space.yaml"), resume=False)
+    settings = load_sweep("space.yaml")
+    folder = place(settings, resume=False)
+    folder.mkdir(parents=True)
+    freeze(folder, settings)
     ended = run("sweep", "space.yaml")
     assert ended.code == 2
     assert "--resume" in ended.sentence
