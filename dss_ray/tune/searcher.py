@@ -10,6 +10,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from dss_ray.config.sweep import SweepSettings
+from dss_ray.tune.interrupts import shielded
 from dss_ray.tune.job import Job
 from dss_ray.tune.outcome import Outcome
 from dss_ray.tune.study import Study, Values
@@ -57,6 +58,7 @@ class StudySearcher(Searcher):
         """Jobs still to be handed out, if no space is exhausted before."""
         return len(self.queue) + sum(max(0, left) for left in self.open.values())
 
+    @shielded()
     def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]
         """The next job's configuration, or FINISHED where the budget is spent."""
         if self.deadline is not None and time.monotonic() > self.deadline:
@@ -94,6 +96,7 @@ class StudySearcher(Searcher):
         if OUTCOME in result:
             self.outcomes[trial_id] = Outcome.model_validate_json(result[OUTCOME])
 
+    @shielded()
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from dss_ray.records.rows import Row
 from dss_ray.tune.cluster import connect
 from dss_ray.tune.finalists import evaluate_finalists, finalists
 from dss_ray.tune.folder import freeze, locked, place
+from dss_ray.tune.interrupts import ignore_interrupts, shielded
 from dss_ray.tune.job import Job
 from dss_ray.tune.outcome import Outcome
 from dss_ray.tune.progress import Progress
@@ -105,7 +104,7 @@ class Sweep:
         except KeyboardInterrupt:
             self.progress.tell(at_once=True)
         finally:
-            settle_in_peace()
+            ignore_interrupts()
             for study in self.studies.values():
                 study.requeue()
             busy = self.network_seconds / (cores * (time.monotonic() - self.began))
@@ -142,6 +141,7 @@ class Sweep:
         )
         tuner.fit()
 
+    @shielded()
     def searcher(self) -> StudySearcher:
         """What hands out the jobs that are left, the studies knowing all that is on record."""
         from dss_ray.tune.searcher import StudySearcher
@@ -186,18 +186,12 @@ class Sweep:
             self.progress.start("finalists on fresh seeds", len(chosen))
             evaluate_finalists(chosen, self.folder, self.settings, self.finished_final)
 
+    @shielded()
     def finished_final(self, row: Row, network_seconds: float) -> None:
         """Write down a finalist's figures."""
         self.network_seconds += network_seconds
         self.recorder.write(row)
         self.progress.ended_one()
-
-
-def settle_in_peace() -> None:
-    """Ignore further interrupts: the books take a few seconds to close."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def baseline_jobs(settings: SweepSettings) -> Iterator[Job]:

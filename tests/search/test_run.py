@@ -135,7 +135,7 @@ def test_a_wrong_chain_is_refused(method, message):
         ({"start": "ab22"}, "did you mean 'ab2'"),
         ({"method": "paper+gradient", "settings": SearchSettings(objective="ends")}, "'end'"),
         ({"start": classical_table("ab2", make_grid("uniform", 5))}, "makes 5 queries"),
-        ({"nfe": 0}, "at least one step"),
+        ({"nfe": 0}, "1 to 1000 steps"),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_computed(counted, options, message):
