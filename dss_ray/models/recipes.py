@@ -8,11 +8,13 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from dss_ray.models import digits
+from dss_ray.models.conventions import linear_alphas_cumprod
 from dss_ray.models.features import DigitsCNN
 from dss_ray.models.sit import SiT
 from dss_ray.models.zoo import DIGITS_SIT
 
 LABEL_DROPOUT = 0.1
+DDPM_ALPHAS = linear_alphas_cumprod()
 LABEL_SMOOTHING = 0.1
 PIXEL_NOISE = 0.1  # keeps the classifier from learning 1,497 images by heart
 
@@ -54,6 +56,24 @@ def flow_loss(network: nn.Module, data: Tensor, labels: Tensor, generator: Gener
     return (velocity - (data - noise)).square().mean()
 
 
+def noise_loss(network: nn.Module, data: Tensor, labels: Tensor, generator: Generator) -> Tensor:
+    """DDPM's simple loss (arXiv 2006.11239, eq. 14), a tenth of the labels being null.
+
+    Indices are uniform and fractional, log(a / s) lying on a line between two whole ones, as
+    ``ddpm_path`` asks: a network that has met whole indices alone is rough in between.
+    """
+    noise = torch.randn(data.shape, generator=generator)
+    ratios = (DDPM_ALPHAS / (1 - DDPM_ALPHAS)).log() / 2  # log(a / s)
+    index = torch.rand(len(data), generator=generator, dtype=torch.float64) * (len(ratios) - 1)
+    below = index.floor().long()
+    square = torch.sigmoid(2 * torch.lerp(ratios[below], ratios[below + 1], index - below))
+    a, s = (part.sqrt().float().view(-1, 1, 1, 1) for part in (square, 1 - square))
+    dropped = torch.rand(len(data), generator=generator) < LABEL_DROPOUT
+    label = torch.where(dropped, digits.NUM_CLASSES, labels)
+    predicted: Tensor = network(a * data + s * noise, index.float(), label)
+    return (predicted - noise).square().mean()
+
+
 def class_loss(network: nn.Module, data: Tensor, labels: Tensor, generator: Generator) -> Tensor:
     """Smoothed cross entropy of the labels of slightly noisy images."""
     images = digits.decode(data)
@@ -67,6 +87,15 @@ RECIPES = {
     "digits-sit": Recipe(
         build=lambda: SiT(DIGITS_SIT),
         loss=flow_loss,
+        steps=12_000,
+        batch=128,
+        rate=1.5e-3,
+        weight_decay=0.01,
+        ema=0.999,
+    ),
+    "digits-dit": Recipe(
+        build=lambda: SiT(DIGITS_SIT),
+        loss=noise_loss,
         steps=12_000,
         batch=128,
         rate=1.5e-3,

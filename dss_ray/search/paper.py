@@ -1,6 +1,5 @@
 """The paper's recipe, exactly (Differentiable Solver Search, arXiv 2505.21114, section 5)."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import huber_loss
 
+from dss_ray.models.cache import Entry, cached
 from dss_ray.models.meter import Meter
 from dss_ray.models.teacher import Teacher
 from dss_ray.search.gradient import Descent, descend, trajectory_loss
@@ -16,12 +16,14 @@ from dss_ray.search.parametrization import Parametrization
 from dss_ray.search.result import Batch, Batches, SearchResult, SearchSettings
 from dss_ray.solver.classical import classical_table
 from dss_ray.solver.grids import make_grid
+from dss_ray.solver.reference import require_finite
 from dss_ray.solver.sampling import steps
 from dss_ray.solver.table import SolverTable
 
 TEACHER_STEPS = 100
 ITERATIONS, BATCH_SIZE, LEARNING_RATE = 1565, 32, 0.01
 HUBER_WEIGHT, HUBER_DELTA = 1000.0, 0.001
+BLOCK = 5  # batches solved and cached at once; they divide 1,565
 NARROW_NFES, NARROW_ROWS = (5, 6), 2  # the last rows there keep only their nearest coefficient
 
 
@@ -49,31 +51,43 @@ class EulerBatch:
 
 
 class EulerStream:
-    """Batches of Euler-100 trajectories on fresh noises, solved when they are asked for.
+    """Batches of Euler-100 trajectories on fresh noises, cached for all searches in blocks.
 
     Args:
         teacher: the unguided model and the noises.
 
     Attributes:
-        meter: counts the teacher's evaluations.
         table: Euler's method with the teacher's steps.
-        seconds: wall seconds spent on the teacher.
+        evaluations: network evaluations that the batches asked for took.
+        seconds: wall seconds that they took when they were solved.
     """
 
     def __init__(self, teacher: Teacher) -> None:
         self.teacher = teacher
-        self.meter = Meter(teacher.model, teacher.model.evaluations_per_query)
         self.table = euler_table(TEACHER_STEPS, *teacher.ends_at)
-        self.seconds = 0.0
+        self.evaluations, self.seconds = 0, 0.0
 
-    @torch.no_grad()
     def batch(self, index: int, size: int) -> EulerBatch:
         """The trajectories of samples ``index * size`` to ``(index + 1) * size``."""
-        began = time.perf_counter()
+        entry = self.block(index // BLOCK, BLOCK * size)
+        states = entry.tensors["states"].unflatten(1, (BLOCK, size))[:, index % BLOCK]
         noise, label = self.teacher.noise(index * size, size)
-        states = [state for _, state in steps(self.meter, self.table, noise, label)]
-        self.seconds += time.perf_counter() - began
-        return EulerBatch(torch.stack([noise, *states]), self.table.knots, label)
+        self.evaluations += self.teacher.model.evaluations_per_query * TEACHER_STEPS * size
+        self.seconds += entry.seconds / BLOCK
+        return EulerBatch(states.to(noise), self.table.knots, label)
+
+    def block(self, index: int, size: int) -> Entry:
+        """The states (steps + 1, size, *sample_shape) of a block of samples."""
+
+        @torch.no_grad()
+        def build() -> dict[str, Tensor]:
+            noise, label = self.teacher.noise(index * size, size)
+            path = [state for _, state in steps(self.teacher.model, self.table, noise, label)]
+            states = torch.stack([noise, *path])
+            require_finite("the Euler teacher", states)
+            return {"states": states}
+
+        return cached(self.teacher.key("euler", first=index * size, samples=size), build)
 
 
 def paper_objective(states: Sequence[Tensor], batch: Batch, knots: Tensor) -> Tensor:

@@ -142,7 +142,7 @@ def run_search(
         evaluations=sum(result.evaluations for result in results),
         seconds=sum(result.seconds for result in results),
         network_seconds=sum(result.network_seconds for result in results),
-        reference_evaluations=reference_evaluations + stream.meter.evaluations,
+        reference_evaluations=reference_evaluations + stream.evaluations,
         reference_seconds=reference_seconds + stream.seconds,
     )
 
