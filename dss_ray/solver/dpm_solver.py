@@ -8,12 +8,19 @@ from dss_ray.solver.multistep import log_snr_moments, lower_triangle, step_order
 from dss_ray.solver.table import SolverTable
 
 
+def log_snr(knots: Tensor) -> Tensor:
+    """log(t / (1 - t)) (N + 1,), infinite at 0 and 1 without infinite derivatives there."""
+    inside = (knots > 0) & (knots < 1)
+    ends = torch.full_like(knots, torch.inf).where(knots > 0, -torch.inf)
+    return torch.where(inside, torch.where(inside, knots, 0.5).logit(), ends)
+
+
 def dpmpp2m_weights(knots: Tensor) -> Tensor:
     """Data-form weights (N, N) of DPM-Solver++(2M) (arXiv 2211.01095, algorithm 2).
 
     A history that reaches t = 0 lies infinitely far back in log-SNR and gets weight zero.
     """
-    steps = knots.logit().diff()
+    steps = log_snr(knots).diff()
     rows = []
     for i, order in enumerate(step_orders(knots, 2)):
         if order == 1:
@@ -32,7 +39,7 @@ def dpmpp3m_weights(knots: Tensor, curvature: float) -> Tensor:
         curvature: factor of the second-difference term: 1 by Taylor's theorem; the released code
             has 1/2 (its single-step variant 1), which costs an order.
     """
-    steps = knots.logit().diff()
+    steps = log_snr(knots).diff()
     weights = dpmpp2m_weights(knots)
     rows = [weights[i, max(i - 1, 0) : i + 1] for i in range(len(steps))]
     for i, order in enumerate(step_orders(knots, 3)):

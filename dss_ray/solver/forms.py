@@ -46,6 +46,22 @@ def noise_table(knots: Tensor, weights: Tensor, times: Tensor | None = None) -> 
     return consistent_table(knots, run_recursion(knots, weights, 1.0, knots), times)
 
 
+def velocity_weights(table: SolverTable) -> Tensor:
+    """The weights W (N, N) with which ``velocity_table`` makes a consistent ``table``."""
+    rows = torch.cat([table.weights[:1], table.weights.diff(dim=0)])
+    return rows / table.knots.diff()[:, None]
+
+
+def data_weights(table: SolverTable) -> Tensor:
+    """The weights W (N, N) with which ``data_table`` makes a consistent ``table``."""
+    remaining = 1 - table.knots
+    ratio = (remaining[1:] / remaining[:-1])[:, None]
+    before = torch.cat([torch.zeros_like(table.weights[:1]), table.weights[:-1]])
+    predictions = before + torch.diag(remaining[:-1])  # of the data, on the velocities
+    mixed = (table.weights - ratio * before) / (1 - ratio)
+    return torch.linalg.solve_triangular(predictions, mixed, upper=False, left=False)
+
+
 def consistent_table(knots: Tensor, weights: Tensor, times: Tensor | None = None) -> SolverTable:
     """The table with unit start weights and the given reduced velocity weights (N, N)."""
     queries = knots[:-1] if times is None else times
