@@ -26,7 +26,10 @@ def digit_images() -> Iterable[Tensor]:
     return torch.split(to_uint8(digits.decode(digits.images("all").images)), CHUNK)
 
 
-SHIPPED = {"digits-cnn": ("digits", digit_images)}  # extractor -> name and maker of its images
+SHIPPED = {  # extractor -> name and maker of its images
+    "digits-cnn": ("digits", digit_images),
+    "digits-mlp": ("digits", digit_images),
+}
 
 
 def make_shipped(features: str) -> ReferenceStatistics:

@@ -145,9 +145,7 @@ def ddpm_path(alphas_cumprod: Tensor) -> Path:
     return Path(circle, own_time, float(ends[0]), float(ends[1]), unit_start=True)
 
 
-def linear_alphas_cumprod(
-    count: int = 1000, first: float = 1e-4, last: float = 0.02
-) -> Tensor:
+def linear_alphas_cumprod(count: int = 1000, first: float = 1e-4, last: float = 0.02) -> Tensor:
     """The squares of a (count,) of DDPM's linear betas (arXiv 2006.11239, section 4)."""
     betas = torch.linspace(first, last, count, dtype=torch.float64)
     return (1 - betas).cumprod(0)

@@ -10,25 +10,20 @@ from dss_ray.models import checkpoint, digits
 from dss_ray.models.conformity import explain
 from dss_ray.models.zoo import imported
 
-DIGITS_CNN_DIM = 48
+DIM = 48  # features of a classifier of the digits
 
 
-class DigitsCNN(nn.Module):
-    """A classifier of 8 x 8 digits in [0, 1]; its features are the input of the last activation."""
+class DigitsClassifier(nn.Module):
+    """A classifier of 8 x 8 digits in [0, 1]; its features are the input of the last activation.
 
-    def __init__(self) -> None:
+    Args:
+        layers: map images (B, 1, 8, 8) in [-1, 1] to features (B, 48).
+    """
+
+    def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(1, 24, 3, padding=1),
-            nn.GELU(),
-            nn.Conv2d(24, 48, 3, stride=2, padding=1),
-            nn.GELU(),
-            nn.Conv2d(48, 64, 3, stride=2, padding=1),
-            nn.GELU(),
-            nn.Flatten(),
-            nn.Linear(256, DIGITS_CNN_DIM),
-        )
-        self.head = nn.Sequential(nn.GELU(), nn.Linear(DIGITS_CNN_DIM, digits.NUM_CLASSES))
+        self.layers = nn.Sequential(*layers)
+        self.head = nn.Sequential(nn.GELU(), nn.Linear(DIM, digits.NUM_CLASSES))
 
     def features(self, images: Tensor) -> Tensor:
         """Features (B, 48) of images (B, 1, 8, 8)."""
@@ -41,6 +36,32 @@ class DigitsCNN(nn.Module):
         return logits
 
 
+def digits_cnn() -> DigitsClassifier:
+    """Three convolutions, untrained."""
+    return DigitsClassifier(
+        nn.Conv2d(1, 24, 3, padding=1),
+        nn.GELU(),
+        nn.Conv2d(24, 48, 3, stride=2, padding=1),
+        nn.GELU(),
+        nn.Conv2d(48, 64, 3, stride=2, padding=1),
+        nn.GELU(),
+        nn.Flatten(),
+        nn.Linear(256, DIM),
+    )
+
+
+def digits_mlp() -> DigitsClassifier:
+    """Three dense layers, untrained: a judge that shares no weight with ``digits_cnn``."""
+    return DigitsClassifier(
+        nn.Flatten(),
+        nn.Linear(64, 192),
+        nn.GELU(),
+        nn.Linear(192, 192),
+        nn.GELU(),
+        nn.Linear(192, DIM),
+    )
+
+
 class Extractor(nn.Module):
     """A frozen network as a map from images to features, differentiable in the images.
 
@@ -50,7 +71,7 @@ class Extractor(nn.Module):
         fingerprint: hex digest of the weights.
     """
 
-    def __init__(self, name: str, network: DigitsCNN, dim: int) -> None:
+    def __init__(self, name: str, network: DigitsClassifier, dim: int) -> None:
         super().__init__()
         self.network = network.requires_grad_(False).eval()
         self.name, self.dim = name, dim
@@ -61,14 +82,7 @@ class Extractor(nn.Module):
         return self.network.features(images.float())
 
 
-def digits_cnn() -> Extractor:
-    """The shipped classifier of scikit-learn's digits."""
-    network = DigitsCNN()
-    checkpoint.restore(network, checkpoint.SHIPPED / "digits-cnn.safetensors")
-    return Extractor("digits-cnn", network, DIGITS_CNN_DIM)
-
-
-EXTRACTORS = {"digits-cnn": digits_cnn}
+EXTRACTORS = {"digits-cnn": digits_cnn, "digits-mlp": digits_mlp}  # makers of their networks
 
 
 @cache
@@ -97,4 +111,6 @@ def load_extractor(name: str) -> Extractor:
             )
         return cast(Extractor, made)
     require_known("feature extractor", name, EXTRACTORS)
-    return EXTRACTORS[name]()
+    network = EXTRACTORS[name]()
+    checkpoint.restore(network, checkpoint.SHIPPED / f"{name}.safetensors")
+    return Extractor(name, network, DIM)

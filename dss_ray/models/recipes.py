@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from dss_ray.models import digits
 from dss_ray.models.conventions import linear_alphas_cumprod
-from dss_ray.models.features import DigitsCNN
+from dss_ray.models.features import digits_cnn, digits_mlp
 from dss_ray.models.sit import SiT
 from dss_ray.models.zoo import DIGITS_SIT
 
@@ -31,6 +31,7 @@ class Recipe:
         rate: peak learning rate.
         weight_decay: AdamW's, decoupled.
         ema: decay of the moving average of the weights, per step.
+        seed: of the first weights and of every step's random numbers.
     """
 
     build: Callable[[], nn.Module]
@@ -40,6 +41,7 @@ class Recipe:
     rate: float
     weight_decay: float
     ema: float
+    seed: int = 0
 
 
 def flow_loss(network: nn.Module, data: Tensor, labels: Tensor, generator: Generator) -> Tensor:
@@ -103,12 +105,22 @@ RECIPES = {
         ema=0.999,
     ),
     "digits-cnn": Recipe(
-        build=DigitsCNN,
+        build=digits_cnn,
         loss=class_loss,
         steps=2_000,
         batch=128,
         rate=2e-3,
         weight_decay=0.05,
         ema=0.995,
+    ),
+    "digits-mlp": Recipe(
+        build=digits_mlp,
+        loss=class_loss,
+        steps=2_000,
+        batch=128,
+        rate=2e-3,
+        weight_decay=0.05,
+        ema=0.995,
+        seed=1,
     ),
 }

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dss_ray.models.features import DigitsCNN, Extractor
+from dss_ray.models.features import Extractor, digits_cnn
 
 
 class ShiftModel:
@@ -31,7 +31,7 @@ def model():
 
 def random_extractor(seed):
     torch.manual_seed(seed)
-    return Extractor("digits-cnn", DigitsCNN(), 48)
+    return Extractor("digits-cnn", digits_cnn(), 48)
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,12 @@ import torch
 
 from dss_ray.errors import UsageError
 from dss_ray.models import digits
-from dss_ray.models.features import load_extractor
+from dss_ray.models.features import EXTRACTORS, load_extractor
 
 
-@pytest.fixture(scope="module")
-def extractor():
-    return load_extractor("digits-cnn")
+@pytest.fixture(scope="module", params=EXTRACTORS)
+def extractor(request):
+    return load_extractor(request.param)
 
 
 def test_its_classifier_knows_held_out_digits(extractor):
@@ -26,7 +26,24 @@ def test_features_are_full_rank_float32_and_differentiable(extractor):
 
 
 def test_the_fingerprint_is_stable(extractor):
-    assert extractor.fingerprint == load_extractor("digits-cnn").fingerprint
+    load_extractor.cache_clear()
+    assert extractor.fingerprint == load_extractor(extractor.name).fingerprint
+
+
+def test_within_a_class_neither_classifier_sees_all_that_the_other_sees():
+    images, labels = digits.images()
+    classes = torch.nn.functional.one_hot(labels, digits.NUM_CLASSES).double()
+    cnn, mlp = (
+        unexplained(classes, load_extractor(name)(digits.decode(images)).double())
+        for name in ("digits-cnn", "digits-mlp")
+    )
+    for one, other in ((cnn, mlp), (mlp, cnn)):
+        assert unexplained(one, other).square().sum() > 0.2 * other.square().sum()
+
+
+def unexplained(causes, features):
+    """What linear regression on ``causes`` leaves of ``features``."""
+    return features - causes @ torch.linalg.lstsq(causes, features).solution
 
 
 def test_unknown_extractor_is_named():
