@@ -23,7 +23,7 @@ from dss_ray.evaluation.images import decoded
 from dss_ray.evaluation.judge import Judge
 from dss_ray.evaluation.plan import EvaluationPlan
 from dss_ray.models.features import Extractor
-from dss_ray.models.guidance import GuidedModel, guide
+from dss_ray.models.guidance import GuidedModel, guide_steps, one_flow
 from dss_ray.models.protocol import VelocityModel
 from dss_ray.models.teacher import Teacher
 from dss_ray.models.zoo import load_model
@@ -60,7 +60,7 @@ def load_solver(
     source: str | Path,
     nfe: int | None = None,
     grid: str = "uniform",
-    guidance: float = 1.0,
+    guidance: float | tuple[float, ...] = 1.0,
     *,
     model: VelocityModel | None = None,
 ) -> Bundle:
@@ -70,7 +70,7 @@ def load_solver(
         source: path of a bundle, or a name such as ``ab2`` or ``flow-sit-8``.
         nfe: number of queries of a classical solver; the others have their own.
         grid: time grid of a classical solver.
-        guidance: scale to sample a named solver with; a bundle has its own.
+        guidance: scale to sample a named solver with, or one per query; a bundle has its own.
         model: whose time range a classical solver covers; 0 to 1 without one.
 
     Raises:
@@ -95,7 +95,7 @@ def load_solver(
     return bundle
 
 
-def named_bundle(name: str, table: SolverTable, guidance: float) -> Bundle:
+def named_bundle(name: str, table: SolverTable, guidance: float | tuple[float, ...]) -> Bundle:
     """A table that was not searched, as a bundle for any model."""
     return Bundle(
         name=name,
@@ -162,14 +162,21 @@ def search(
 def sample(solver: Bundle, model: VelocityModel, count: int = 10, seed: int = 0) -> Tensor:
     """Images (count, C, H, W) in [0, 1] that ``solver`` draws from ``model``, label after label."""
     guided = guide_by(solver, model)
-    noise, label = Teacher(guided, DOMAIN, seed, span(solver.table)).noise(0, count)
+    noise, label = Teacher(guided[0], DOMAIN, seed, span(solver.table)).noise(0, count)
     with torch.no_grad():
-        return decoded(guided, sample_table(guided, solver.table, noise, label)) / 255
+        return decoded(model, sample_table(guided, solver.table, noise, label)) / 255
 
 
-def teacher_images(model: VelocityModel, guidance: float, count: int, seed: int = 0) -> Tensor:
-    """Images (count, C, H, W) in [0, 1] of the converged reference on the noises of ``sample``."""
-    guided = guide(model, guidance)
+def teacher_images(
+    model: VelocityModel, guidance: float | Sequence[float], count: int, seed: int = 0
+) -> Tensor:
+    """Images (count, C, H, W) in [0, 1] of the converged reference on the noises of ``sample``.
+
+    Raises:
+        UsageError: if ``guidance`` differs between steps.
+    """
+    scales = guidance if isinstance(guidance, Sequence) else [guidance]
+    guided = one_flow(guide_steps(model, scales, len(scales)))
     return decoded(guided, Teacher(guided, DOMAIN, seed).ends(0, count)) / 255
 
 
@@ -197,8 +204,8 @@ def evaluate(
     for metric in metrics:
         require_known("metric", metric, METRICS)
     guided = guide_by(solver, model)
-    reference = judge.reference(guided) if "fid" in metrics else None
-    extractor = judge.extractor(guided) if reference else None
+    reference = judge.reference(guided[0]) if "fid" in metrics else None
+    extractor = judge.extractor(guided[0]) if reference else None
     results, total = list[EvaluationResult](), len(seeds) * len(EvaluationPlan(samples, 0, DOMAIN))
     for number, seed in enumerate(seeds):
         plan, chunks = EvaluationPlan(samples, seed, DOMAIN), list[ChunkResult]()
@@ -214,7 +221,7 @@ def evaluate(
 
 
 def evaluate_part(
-    guided: GuidedModel,
+    guided: Sequence[GuidedModel],
     table: SolverTable,
     plan: EvaluationPlan,
     index: int,
@@ -222,26 +229,28 @@ def evaluate_part(
     metrics: Sequence[str],
     extractor: Extractor | None,
 ) -> ChunkResult:
-    """One chunk of an evaluation, with its own part of the converged reference."""
+    """One chunk of an evaluation, with its own part of the converged reference.
+
+    Raises:
+        UsageError: if rmse is asked for although ``guided``, one per query, differ in scale.
+    """
     chunk, ends = plan[index], None
     known = min(chunk.count, plan.rmse_samples - chunk.first)
     if "rmse" in metrics and known > 0:
-        teacher = Teacher(guided, plan.domain, plan.seed, span(table))
+        teacher = Teacher(one_flow(guided), plan.domain, plan.seed, span(table))
         ends = teacher.ends(chunk.first, known)
     return evaluate_chunk(guided, table, plan, index, extractor=extractor, reference_end=ends)
 
 
-def guide_by(solver: Bundle, model: VelocityModel) -> GuidedModel:
-    """``model`` under the guidance that ``solver`` was made for."""
-    if isinstance(solver.guidance, tuple):
-        raise UsageError(f"solver '{solver.name}': a guidance scale per step cannot be sampled yet")
+def guide_by(solver: Bundle, model: VelocityModel) -> tuple[GuidedModel, ...]:
+    """``model`` for each query under the guidance that ``solver`` was made for."""
     first, last = float(solver.table.times[0]), float(solver.table.times[-1])
     if first < model.t_min - TOLERANCE or last > model.t_max + TOLERANCE:
         raise UsageError(
             f"solver '{solver.name}' asks for times from {first:g} to {last:g}, but {model.name} "
             f"knows {model.t_min:g} to {model.t_max:g}; take another solver"
         )
-    return guide(model, solver.guidance)
+    return guide_steps(model, solver.guidance, solver.table.nfe)
 
 
 def span(table: SolverTable) -> tuple[float, float]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import dss_ray
+from dss_ray.bundle import save_bundle
 from dss_ray.errors import UsageError
 
 
@@ -18,6 +19,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 @pytest.fixture(scope="module")
 def model():
     return dss_ray.load_model("digits-sit")
+
+
+def figures(solver, model, metrics):
+    return dss_ray.evaluate(solver, model, samples=64, seeds=[0], metrics=metrics).metrics
 
 
 def test_a_verb_stays_a_function_after_its_subpackage_was_imported() -> None:
@@ -52,6 +57,30 @@ def test_a_guided_search_is_sampled_with_its_guidance(model) -> None:
     swapped = guided.model_copy(update={"guidance": 1.0})
     assert not torch.equal(dss_ray.sample(guided, model, 2), dss_ray.sample(swapped, model, 2))
     assert plain.guidance == 1.0
+
+
+def test_equal_scales_per_step_are_the_single_scale_exactly(model) -> None:
+    single = dss_ray.load_solver("ab2", nfe=3, guidance=2.0)
+    steps = single.model_copy(update={"guidance": (2.0, 2.0, 2.0)})
+    assert torch.equal(dss_ray.sample(single, model, 2), dss_ray.sample(steps, model, 2))
+    assert figures(single, model, ["fid", "rmse"]) == figures(steps, model, ["fid", "rmse"])
+
+
+def test_a_guidance_scale_per_step_is_kept_sampled_and_evaluated(model, tmp_path) -> None:
+    save_bundle(dss_ray.load_solver("ab2", nfe=3, guidance=(1.0, 2.0, 3.5)), tmp_path / "s.json")
+    solver = dss_ray.load_solver(tmp_path / "s.json")
+    plain = solver.model_copy(update={"guidance": 1.0})
+    assert solver.guidance == (1.0, 2.0, 3.5)
+    assert not torch.equal(dss_ray.sample(solver, model, 2), dss_ray.sample(plain, model, 2))
+    assert figures(solver, model, ["fid"]) != figures(plain, model, ["fid"])
+
+
+def test_scales_that_differ_between_steps_have_no_rmse(model) -> None:
+    solver = dss_ray.load_solver("ab2", nfe=2, guidance=(1.0, 2.0))
+    with pytest.raises(UsageError, match="no rmse"):
+        dss_ray.evaluate(solver, model, samples=250, seeds=[0])
+    with pytest.raises(UsageError, match="one guidance scale or 2"):
+        dss_ray.sample(solver.model_copy(update={"guidance": (1.0,) * 3}), model)
 
 
 def test_unknown_names_are_refused_with_the_nearest(model) -> None:

@@ -141,8 +141,6 @@ def sample(
     from dss_ray.records.plots import plot_samples
 
     scale, steps = bundle.guidance, bundle.table.nfe
-    if isinstance(scale, tuple):
-        raise UsageError(f"solver '{solver}': a guidance scale per step cannot be drawn yet")
     others = {
         name: None if name == TEACHER else api.load_solver(name, steps, grid, scale, model=network)
         for name in filter(None, compare.split(","))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +19,7 @@ from dss_ray.models.features import Extractor
 from dss_ray.models.meter import Meter
 from dss_ray.models.noise import start_states
 from dss_ray.models.protocol import VelocityModel
-from dss_ray.solver.sampling import sample
+from dss_ray.solver.sampling import per_query, sample
 from dss_ray.solver.table import SolverTable
 
 
@@ -73,7 +73,7 @@ class EvaluationResult:
 
 
 def evaluate_chunk(
-    model: VelocityModel,
+    model: VelocityModel | Sequence[VelocityModel],
     table: SolverTable,
     plan: EvaluationPlan,
     index: int,
@@ -84,8 +84,9 @@ def evaluate_chunk(
     """Sample chunk ``index`` of ``plan`` once, for all metrics.
 
     Args:
-        model: the velocity to step through, guided or not; its ``evaluations_per_query`` (1 where
-            absent) says what a call costs, its ``decode`` (where present) makes images.
+        model: the velocity to step through, guided or not, or one for each query; its
+            ``evaluations_per_query`` (1 where absent) says what a call costs, its ``decode``
+            (where present) makes images.
         table: the solver.
         plan: which samples.
         index: of the chunk.
@@ -97,13 +98,14 @@ def evaluate_chunk(
         DivergedError: if a sample holds NaN or infinity.
         UsageError: if the reference's states have another shape.
     """
-    chunk = plan[index]
-    meter = Meter(model, getattr(model, "evaluations_per_query", 1))
+    chunk, models = plan[index], per_query(model, table.nfe)
+    meters = [Meter(one, getattr(one, "evaluations_per_query", 1)) for one in models]
+    model = models[0]  # for what all have in common
     with torch.no_grad():
         samples = range(chunk.first, chunk.first + chunk.count)
         first = float(table.knots[0])
         noise, label = start_states(model, first, plan.domain, plan.seed, samples)
-        ends = sample(meter, table, noise, label)
+        ends = sample(meters, table, noise, label)
         check_finite(ends, model, table, chunk.first)
         known = ends[:0] if reference_end is None else reference_end
         return ChunkResult(
@@ -113,8 +115,8 @@ def evaluate_chunk(
             squared_error=squared_error(ends, known),
             elements=known.numel(),
             samples=chunk.count,
-            evaluations=meter.evaluations,
-            network_seconds=meter.seconds,
+            evaluations=sum(meter.evaluations for meter in meters),
+            network_seconds=math.fsum(meter.seconds for meter in meters),
         )
 
 
@@ -190,7 +192,7 @@ def distance(chunks: list[ChunkResult], reference: ReferenceStatistics) -> float
 
 
 def evaluate(
-    model: VelocityModel,
+    model: VelocityModel | Sequence[VelocityModel],
     table: SolverTable,
     plan: EvaluationPlan,
     *,

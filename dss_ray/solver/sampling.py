@@ -1,11 +1,12 @@
 """The one loop: step a table through a velocity field."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
 
+from dss_ray.errors import UsageError
 from dss_ray.solver.table import SolverTable
 
 
@@ -15,6 +16,24 @@ class Velocity(Protocol):
     def __call__(self, x: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
         """The velocity at (x, t), of the shape of x."""
         ...
+
+
+Field = TypeVar("Field", bound=Velocity)
+
+
+def per_query(velocity: Field | Sequence[Field], nfe: int) -> Sequence[Field]:
+    """One velocity for each of ``nfe`` queries; a single one serves all.
+
+    Raises:
+        UsageError: if there are more or fewer.
+    """
+    if not isinstance(velocity, Sequence):
+        return [velocity] * nfe
+    if len(velocity) != nfe:
+        raise UsageError(
+            f"sampling: expected one velocity for each of {nfe} queries, got {len(velocity)}"
+        )
+    return velocity
 
 
 def differences(table: SolverTable) -> tuple[Tensor, Tensor]:
@@ -54,20 +73,33 @@ def scalars(coefficients: Tensor, like: Tensor) -> Sequence[Tensor | float]:
 
 
 def steps(
-    velocity: Velocity, table: SolverTable, noise: Tensor, label: Tensor | None = None
+    velocity: Velocity | Sequence[Velocity],
+    table: SolverTable,
+    noise: Tensor,
+    label: Tensor | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Step ``table`` from ``noise``; yields (v_i, x_{i+1}), each (B, *sample_shape), N times."""
-    state, velocities = noise, []
-    for time, start, row in zip(table.times.to(noise), *differences(table), strict=True):
-        velocities.append(velocity(state, time, label))
+    """Step ``table`` from ``noise``; yields (v_i, x_{i+1}), each (B, *sample_shape), N times.
+
+    A sequence of velocities has one for each query, such as models under guidance per step.
+
+    Raises:
+        UsageError: if there are more or fewer velocities than queries.
+    """
+    state, velocities = noise, list[Tensor]()
+    fields, times = per_query(velocity, table.nfe), table.times.to(noise)
+    for field, time, start, row in zip(fields, times, *differences(table), strict=True):
+        velocities.append(field(state, time, label))
         state = advance(state, noise, velocities, start, row)
         yield velocities[-1], state
 
 
 def sample(
-    velocity: Velocity, table: SolverTable, noise: Tensor, label: Tensor | None = None
+    velocity: Velocity | Sequence[Velocity],
+    table: SolverTable,
+    noise: Tensor,
+    label: Tensor | None = None,
 ) -> Tensor:
-    """The end state (B, *sample_shape) of ``table`` started at ``noise``."""
+    """The end state (B, *sample_shape) of ``table`` started at ``noise``; see ``steps``."""
     state = noise
     for _, reached in steps(velocity, table, noise, label):
         state = reached

@@ -9,12 +9,12 @@ from typing import Any
 from dss_ray.api import DOMAIN, Evaluated, evaluate_part
 from dss_ray.bundle import Bundle
 from dss_ray.config.sweep import Resources
-from dss_ray.errors import DssError, UsageError
+from dss_ray.errors import DssError
 from dss_ray.evaluation.evaluate import ChunkResult, combine
 from dss_ray.evaluation.figures import figures
 from dss_ray.evaluation.judge import Judge
 from dss_ray.evaluation.plan import EvaluationPlan
-from dss_ray.models.guidance import guide
+from dss_ray.models.guidance import guide_steps
 from dss_ray.solver.table import SolverTable
 from dss_ray.tune.cluster import connect, use_assigned_cpus
 from dss_ray.tune.job import judged_by, load
@@ -28,7 +28,7 @@ class Shard:
 
     Args:
         model: name of the model, which each worker loads for itself.
-        guidance: scale.
+        guidance: scale, or one per query.
         table: the solver as JSON.
         plan: the samples.
         metrics: "fid", "rmse".
@@ -37,7 +37,7 @@ class Shard:
     """
 
     model: str
-    guidance: float
+    guidance: float | tuple[float, ...]
     table: dict[str, Any]
     plan: EvaluationPlan
     metrics: tuple[str, ...]
@@ -84,10 +84,8 @@ def failure(error: Exception) -> DssError:
 def run_chunks(shard: Shard, indices: range) -> list[ChunkResult]:
     """Some chunks on a worker, which keeps the model between tasks."""
     use_assigned_cpus()
-    guided, table = (
-        guide(load(shard.model, shard.device), shard.guidance),
-        SolverTable.from_json(shard.table),
-    )
+    table = SolverTable.from_json(shard.table)
+    guided = guide_steps(load(shard.model, shard.device), shard.guidance, table.nfe)
     extractor = judged_by(shard.model, shard.judge)[0] if "fid" in shard.metrics else None
     return [
         evaluate_part(guided, table, shard.plan, index, metrics=shard.metrics, extractor=extractor)
@@ -110,8 +108,6 @@ def evaluate_on_cluster(
     Raises:
         UsageError: if the cluster cannot be reached.
     """
-    if isinstance(solver.guidance, tuple):
-        raise UsageError(f"solver '{solver.name}': a guidance scale per step cannot be sampled yet")
     reference = judged_by(model, judge)[1] if "fid" in metrics else None
     shards = [
         Shard(

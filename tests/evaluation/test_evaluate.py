@@ -1,4 +1,5 @@
 import math
+from copy import copy
 from dataclasses import replace
 
 import pytest
@@ -104,6 +105,13 @@ def test_evaluations_count_network_calls_per_sample(model, per_query):
     assert model.calls == 5 * 620
     assert result.evaluations == per_query * model.calls
     assert (result.fid, result.rmse) == (None, None)
+
+
+def test_evaluations_of_velocities_per_query_add_up(model):
+    other = copy(model)
+    model.evaluations_per_query, other.evaluations_per_query = 1, 2
+    result = evaluate([model, other, model], euler(3), PLAN)
+    assert result.evaluations == (1 + 2 + 1) * 620
 
 
 def test_the_start_noise_is_scaled_at_the_first_knot(model):

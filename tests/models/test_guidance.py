@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from dss_ray.errors import ModelError
+from dss_ray.errors import ModelError, UsageError
 from dss_ray.models.gaussian import GaussianMixture
-from dss_ray.models.guidance import guide
+from dss_ray.models.guidance import guide, guide_steps, one_flow
 from dss_ray.models.noise import draw
 from dss_ray.models.protocol import VelocityModel
 from dss_ray.models.zoo import load_model
@@ -70,6 +70,39 @@ def test_a_guided_model_is_a_velocity_model_with_the_same_decoder():
     assert isinstance(guided, VelocityModel)
     assert (guided.decode, guided.features) == (model.decode, "digits-cnn")
     assert not hasattr(guided, "noise_scale")
+
+
+def test_a_searched_scale_has_its_gradient_also_at_one(model, batch):
+    noise, label = batch
+    scale = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
+    guided = guide(model, scale)
+    velocity = guided(noise, T, label)
+    (slope,) = torch.autograd.grad(velocity.sum(), scale)
+    expected = (model(noise, T, label) - model(noise, T, None)).sum()
+    assert velocity.dtype == noise.dtype
+    assert guided.evaluations_per_query == 2
+    assert torch.allclose(slope.float(), expected, atol=1e-5)
+
+
+def test_steps_at_scale_one_cost_one_evaluation(model, batch):
+    guided = guide_steps(model, [1.0, 2.0, 1, 0.5], 4)
+    for one in guided:
+        one(batch[0], T, batch[1])
+    assert [one.evaluations_per_query for one in guided] == [1, 2, 1, 2]
+    assert model.evaluations == 6 * 6
+
+
+def test_one_scale_serves_all_steps_and_has_one_flow(model):
+    guided = guide_steps(model, 1.5, 3)
+    assert [one.scale for one in guided] == [1.5] * 3
+    assert one_flow(guided).fingerprint == guide(model, 1.5).fingerprint
+
+
+def test_scales_that_differ_have_no_converged_reference(model):
+    with pytest.raises(UsageError, match=r"\(1, 2\) has no converged reference"):
+        one_flow(guide_steps(model, [1, 2], 2))
+    with pytest.raises(UsageError, match="one guidance scale or 3, one per query, got 2"):
+        guide_steps(model, [1, 2], 3)
 
 
 def test_what_cannot_be_guided_is_refused(model, batch):

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from dss_ray.errors import UsageError
 from dss_ray.solver.classical import CLASSICAL, classical_table
 from dss_ray.solver.forms import velocity_table
 from dss_ray.solver.grids import make_grid
@@ -57,6 +58,23 @@ def test_labels_and_query_times_reach_the_velocity(noise):
     times = torch.tensor([0.1, 0.2, 0.9], dtype=torch.float64)
     sample(spy, velocity_table(knots, torch.eye(3, dtype=torch.float64), times), noise, label)
     assert seen == [(t, label.tolist()) for t in (0.1, 0.2, 0.9)]
+
+
+def test_each_query_may_have_a_velocity_of_its_own(noise):
+    table = classical_table("ab2", make_grid("uniform", 3))
+    constants = [torch.tensor(value, dtype=torch.float64) for value in (1.0, -2.0, 5.0)]
+    fields = [lambda x, t, label, value=value: value.expand_as(x) for value in constants]
+    expected = noise + sum(
+        weight * value for weight, value in zip(table.weights[-1], constants, strict=True)
+    )
+    torch.testing.assert_close(sample(fields, table, noise), expected)
+
+
+def test_one_velocity_is_the_same_one_for_each_query(noise):
+    table = classical_table("ab2", make_grid("cosine", 3))
+    assert torch.equal(sample([pendulum] * 3, table, noise), sample(pendulum, table, noise))
+    with pytest.raises(UsageError, match="each of 3 queries, got 2"):
+        sample([pendulum] * 2, table, noise)
 
 
 def test_steps_yield_each_velocity_and_state(noise):
