@@ -12,10 +12,9 @@ from dss_ray.errors import UsageError, unknown
 from dss_ray.search.result import SearchSettings
 
 Value = int | float | str
+TYPES = {"int": int, "float": float, "str": str}
 SETTINGS: dict[str, type] = {
-    field.name: {"int": int, "float": float, "str": str}[
-        str(getattr(field.type, "__name__", field.type))
-    ]
+    field.name: TYPES[str(getattr(field.type, "__name__", field.type)).removesuffix(" | None")]
     for field in fields(SearchSettings)
 }
 KEYS: dict[str, type] = {

@@ -16,6 +16,7 @@ from dss_ray.search.result import Batch, Batches, SearchResult, SearchSettings
 from dss_ray.solver.sampling import steps
 from dss_ray.solver.table import SolverTable
 
+ITERATIONS, BATCH_SIZE, LEARNING_RATE = 100, 64, 3e-3
 Objective = Callable[[Sequence[Tensor], Batch, Tensor], Tensor]
 
 
@@ -55,11 +56,12 @@ def gradient(
 ) -> SearchResult:
     """Adam on the softmax times and the lower coefficients of ``start``, on a falling rate."""
     require_known("objective", settings.objective, OBJECTIVES)
+    rate = settings.learning_rate or LEARNING_RATE
     descent = Descent(
         objective=OBJECTIVES[settings.objective],
-        optimizer=lambda parameters: torch.optim.Adam(parameters, lr=settings.learning_rate),
-        iterations=settings.iterations,
-        batch_size=settings.batch_size,
+        optimizer=lambda parameters: torch.optim.Adam(parameters, lr=rate),
+        iterations=settings.iterations or ITERATIONS,
+        batch_size=settings.batch_size or BATCH_SIZE,
         falling=True,
     )
     return descend(velocity, reference, Parametrization.of(start), descent)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from dss_ray.errors import UsageError
+from dss_ray.errors import UsageError, require_known
 from dss_ray.solver.table import SolverTable
 
 
@@ -33,6 +33,18 @@ class Batch(Protocol):
         ...
 
 
+class Journal(Protocol):
+    """Where a method keeps its state, so that an interrupted search goes on."""
+
+    def read(self, stage: str) -> dict[str, Tensor] | None:
+        """The last state that ``stage`` wrote, or None."""
+        ...
+
+    def write(self, stage: str, tensors: dict[str, Tensor]) -> None:
+        """Keep the state of ``stage``, whole or not at all."""
+        ...
+
+
 class Batches(Protocol):
     """A source of teacher trajectories."""
 
@@ -41,18 +53,33 @@ class Batches(Protocol):
         ...
 
 
+NAMES = {"optimizer": ("adam", "lion"), "precision": ("float32", "bfloat16", "float16")}
+
+
 @dataclass(frozen=True)
 class SearchSettings:
     """The settings of an inner search; each method reads those that concern it.
 
+    Where None is a default, each method has its own number.
+
     Args:
-        samples: teacher trajectories that least squares and the gradient methods aim at.
+        samples: teacher trajectories that the methods aim at.
         seed: of their noises, in the search domain.
         ridge: least squares' regularisation, relative to each diagonal element.
-        objective: "end" (mean square error of the end states) or "trajectory" (of all knots).
-        iterations: gradient steps.
-        batch_size: samples of one gradient step.
-        learning_rate: of Adam, falling to zero on a cosine.
+        space: of tables (``dss_ray.search.space.SPACES``); "auto" is the method's own choice.
+        objective: "end", "trajectory" (all knots) or "features" (of the end state).
+        loss: of a residual: "square", "huber:d" or "lp:p".
+        penalty: weight of the bound of theorem 4.4 (``dss_ray.search.objective.error_bound``).
+        features: extractor that steers; the model's own where None.
+        iterations: of each iterative method.
+        batch_size: samples of one iteration.
+        learning_rate: of the first iteration, falling to zero on a half cosine.
+        optimizer: "adam" or "lion".
+        clip: largest norm of a gradient; None does not clip.
+        ema: decay of the moving average of the parameters, per iteration; 0 keeps the last.
+        guidance_rate: learning rate of one guidance scale per step; 0 keeps the scale as it is.
+        precision: of the network: "float32", or "bfloat16" or "float16" by autocast.
+        memory: MiB that Gauss-Newton's tangents may take at once.
 
     Raises:
         UsageError: if a number is out of range.
@@ -61,19 +88,38 @@ class SearchSettings:
     samples: int = 256
     seed: int = 0
     ridge: float = 1e-5
-    objective: str = "trajectory"
-    iterations: int = 100
-    batch_size: int = 64
-    learning_rate: float = 3e-3
+    space: str = "auto"
+    objective: str = "end"
+    loss: str = "square"
+    penalty: float = 0.0
+    features: str | None = None
+    iterations: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    optimizer: str = "adam"
+    clip: float | None = None
+    ema: float = 0.0
+    guidance_rate: float = 0.0
+    precision: str = "float32"
+    memory: int = 1024
 
     def __post_init__(self) -> None:
-        for name in ("samples", "iterations", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        if not 0 <= self.ridge < math.inf:
-            raise UsageError(f"ridge: expected a number of at least 0, got {self.ridge}")
-        if not 0 < self.learning_rate < math.inf:
-            raise UsageError(f"learning_rate: expected a positive number, got {self.learning_rate}")
+        for name in ("samples", "iterations", "batch_size", "memory"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name}: expected at least 1, got {value}")
+        for name in ("learning_rate", "clip"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise UsageError(f"{name}: expected a positive number, got {value}")
+        for name in ("ridge", "penalty", "guidance_rate"):
+            if not 0 <= getattr(self, name) < math.inf:
+                found = getattr(self, name)
+                raise UsageError(f"{name}: expected a number of at least 0, got {found}")
+        if not 0 <= self.ema < 1:
+            raise UsageError(f"ema: expected at least 0 and less than 1, got {self.ema}")
+        for name, known in NAMES.items():
+            require_known(name, getattr(self, name), known)
 
 
 @dataclass(frozen=True, eq=False)

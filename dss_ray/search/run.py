@@ -131,7 +131,7 @@ def run_search(
             told = Told(stream, progress, ITERATIONS)
             result = paper(metered(stream.teacher.model), told, table, settings)
         else:
-            told = Told(reference, progress, settings.iterations if stage == "gradient" else 1)
+            told = Told(reference, progress, (settings.iterations or 100) if stage == "gradient" else 1)
             result = METHODS[stage](metered(guided), told, table, settings)
         results.append(result)
         table = result.table
