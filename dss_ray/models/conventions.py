@@ -6,12 +6,11 @@ z = x / (a + s) and the time t = a / (a + s); there the path is t data + (1 - t)
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from hashlib import sha256
+from typing import Any, Literal, Protocol, cast
 
 import torch
-from torch import Tensor
-
-Predict = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # (x, own time (B,), label) -> (B, ...)
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -19,6 +18,7 @@ class Path:
     """A path x = a data + s noise, described along the frame's time t = a / (a + s).
 
     Args:
+        name: tells it from other paths; part of a model's fingerprint.
         scales: t -> (a, s).
         own_time: t -> what the model takes as its time.
         t_min: smallest time at which the model may be queried.
@@ -27,6 +27,7 @@ class Path:
             standard normal x (EDM).
     """
 
+    name: str
     scales: Callable[[Tensor], tuple[Tensor, Tensor]]
     own_time: Callable[[Tensor], Tensor]
     t_min: float
@@ -34,41 +35,59 @@ class Path:
     unit_start: bool
 
 
-class ConvertedModel:
+class Predictor(Protocol):
+    """What ``ConvertedModel`` converts, such as a ``NetworkModel``.
+
+    Its attributes are those of a ``VelocityModel`` without the time range; ``device``, ``decode``
+    (of data) and ``features`` are optional.
+    """
+
+    name: str
+    sample_shape: tuple[int, ...]
+    num_classes: int | None
+    fingerprint: str
+
+    def __call__(self, x: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
+        """The data or the noise (B, *sample_shape) at its own state x and own time t (B,)."""
+        ...
+
+
+class ConvertedModel(nn.Module):
     """The velocity D - e of a model that predicts the data D or the noise e on ``path``.
 
     Args:
-        predict: called with its own state x, its own time (B,) and the label.
+        model: what predicts; it moves along with ``to`` if it is an ``nn.Module``.
         prediction: whether it returns the data or the noise.
         path: its path.
-        name: what reports call it.
-        sample_shape: shape of one state.
-        num_classes: number of labels, or None.
-        fingerprint: hex digest of its weights.
     """
 
-    def __init__(
-        self,
-        predict: Predict,
-        prediction: Literal["data", "noise"],
-        path: Path,
-        *,
-        name: str,
-        sample_shape: tuple[int, ...],
-        num_classes: int | None,
-        fingerprint: str,
-    ) -> None:
-        self.predict, self.prediction, self.path = predict, prediction, path
-        self.name, self.sample_shape, self.num_classes = name, sample_shape, num_classes
-        self.t_min, self.t_max, self.fingerprint = path.t_min, path.t_max, fingerprint
+    decode: Callable[[Tensor], Tensor]  # absent where the model makes no images
 
-    def __call__(self, x: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
+    def __init__(self, model: Predictor, prediction: Literal["data", "noise"], path: Path) -> None:
+        super().__init__()
+        self.model, self.prediction, self.path = model, prediction, path
+        self.name, self.sample_shape = model.name, model.sample_shape
+        self.num_classes = model.num_classes
+        self.t_min, self.t_max = path.t_min, path.t_max
+        self.features: str | None = getattr(model, "features", None)
+        own = f"{model.fingerprint} {prediction} {path.name}"
+        self.fingerprint = sha256(own.encode()).hexdigest()
+        if hasattr(model, "decode"):
+            self.decode = self.decode_end
+        self.eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies; the CPU where it does not say."""
+        return torch.device(getattr(self.model, "device", "cpu"))
+
+    def forward(self, x: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
         """dx/dt (B, *sample_shape) in the frame; t scalar or (B,), label (B,) or None."""
         time = t.double().expand(len(x))
         column = (len(x),) + (1,) * (x.ndim - 1)
         a, s = (scale.view(column).to(x) for scale in self.path.scales(time))
         own = (a + s) * x
-        predicted = self.predict(own, self.path.own_time(time).to(x), label)
+        predicted = self.model(own, self.path.own_time(time).to(x), label)
         if self.prediction == "data":
             return predicted - (own - a * predicted) / s
         return (own - s * predicted) / a - predicted
@@ -83,6 +102,11 @@ class ConvertedModel:
         a, s = self.path.scales(torch.tensor(t, dtype=torch.float64))
         return float(a + s)
 
+    def decode_end(self, z: Tensor) -> Tensor:
+        """The images in [0, 1] that end states z at ``t_max`` stand for."""
+        images: Tensor = cast(Any, self.model).decode(self.data_scale(self.t_max) * z)
+        return images
+
 
 def edm_path(sigma_max: float = 80.0, sigma_min: float = 0.002) -> Path:
     """The path x = data + sigma noise, whose own time is sigma (EDM, arXiv 2206.00364)."""
@@ -91,6 +115,7 @@ def edm_path(sigma_max: float = 80.0, sigma_min: float = 0.002) -> Path:
         return (1 - t) / t
 
     return Path(
+        name=f"edm {sigma_max!r} {sigma_min!r}",
         scales=lambda t: (torch.ones_like(t), sigma(t)),
         own_time=sigma,
         t_min=1 / (1 + sigma_max),
@@ -123,7 +148,8 @@ def vp_path(
         a = torch.tensor(-slope * u**2 / 4 - beta_min * u / 2, dtype=torch.float64).exp()
         return float(a / (a + (1 - a**2).sqrt()))
 
-    return Path(circle, own_time, frame_time(first), frame_time(last), unit_start=True)
+    name = f"vp {beta_min!r} {beta_max!r} {first!r} {last!r}"
+    return Path(name, circle, own_time, frame_time(first), frame_time(last), unit_start=True)
 
 
 def ddpm_path(alphas_cumprod: Tensor) -> Path:
@@ -137,12 +163,14 @@ def ddpm_path(alphas_cumprod: Tensor) -> Path:
 
     def own_time(t: Tensor) -> Tensor:
         wanted = (t / (1 - t)).log()
-        above = torch.searchsorted(rising, wanted.detach()).clamp(1, len(rising) - 1)
-        low, high = rising[above - 1], rising[above]
-        return len(rising) - above - (wanted - low) / (high - low)
+        levels = rising.to(t.device)
+        above = torch.searchsorted(levels, wanted.detach()).clamp(1, len(levels) - 1)
+        low, high = levels[above - 1], levels[above]
+        return len(levels) - above - (wanted - low) / (high - low)
 
     ends = rising[[0, -1]].sigmoid()
-    return Path(circle, own_time, float(ends[0]), float(ends[1]), unit_start=True)
+    name = f"ddpm {sha256(squares.float().numpy().tobytes()).hexdigest()}"
+    return Path(name, circle, own_time, float(ends[0]), float(ends[1]), unit_start=True)
 
 
 def linear_alphas_cumprod(count: int = 1000, first: float = 1e-4, last: float = 0.02) -> Tensor:
@@ -157,4 +185,4 @@ def paper_ddpm_path() -> Path:
     It lies 0.6 to 4 indices beside ``ddpm_path`` of the same betas (arXiv 2505.21114's code).
     """
     path = vp_path()
-    return replace(path, own_time=lambda t: 1000 * path.own_time(t))
+    return replace(path, name=f"paper {path.name}", own_time=lambda t: 1000 * path.own_time(t))

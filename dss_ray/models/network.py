@@ -1,4 +1,4 @@
-"""A torch network as a velocity model: always in eval mode, its weights frozen."""
+"""A torch network as a model: always in eval mode, its weights frozen."""
 
 from collections.abc import Callable
 from typing import Self
@@ -8,10 +8,11 @@ from torch import Tensor, device, full, nn
 from dss_ray.models import checkpoint
 
 
-class NetworkVelocity(nn.Module):
-    """The velocity model of a network that is called as (x, t, label) and returns the velocity.
+class NetworkModel(nn.Module):
+    """The model of a network that is called as (x, t, label) and returns the velocity.
 
-    The network runs in the dtype of its weights; the velocity comes back in that of x, so that a
+    One that returns the data or the noise becomes a velocity model by ``ConvertedModel``. The
+    network runs in the dtype of its weights; the prediction comes back in that of x, so that a
     solver may keep float64 states. A missing label is the null label. Being an ``nn.Module``, it
     moves with ``to``.
 
@@ -61,13 +62,13 @@ class NetworkVelocity(nn.Module):
         return super().train(False)
 
     def forward(self, x: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
-        """dx/dt (B, *sample_shape) in the dtype of x; t scalar or (B,), label (B,) or None."""
+        """What the network predicts (B, *sample_shape); t scalar or (B,), label (B,) or None."""
         weight = next(self.network.parameters())
         state, times = x.to(weight.dtype), t.to(weight).expand(len(x))
         if self.num_classes is None:
-            velocity: Tensor = self.network(state, times)
-            return velocity.to(x.dtype)
+            predicted: Tensor = self.network(state, times)
+            return predicted.to(x.dtype)
         if label is None:
             label = full((len(x),), self.num_classes, device=x.device)
-        velocity = self.network(state, times, label)
-        return velocity.to(x.dtype)
+        predicted = self.network(state, times, label)
+        return predicted.to(x.dtype)

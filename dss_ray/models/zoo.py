@@ -8,7 +8,8 @@ from typing import Any, cast
 from dss_ray.errors import DssError, ModelError, unknown
 from dss_ray.models import checkpoint, digits, gaussian
 from dss_ray.models.conformity import check_attributes, check_call, explain
-from dss_ray.models.network import NetworkVelocity
+from dss_ray.models.conventions import ConvertedModel, ddpm_path, linear_alphas_cumprod
+from dss_ray.models.network import NetworkModel
 from dss_ray.models.protocol import VelocityModel
 from dss_ray.models.sit import SiT, SiTSettings
 
@@ -25,13 +26,13 @@ DIGITS_SIT = SiTSettings(
 )
 
 
-def digits_sit() -> NetworkVelocity:
-    """A rectified-flow SiT of scikit-learn's digits, class-conditional."""
+def digits_network(name: str) -> NetworkModel:
+    """The shipped network of scikit-learn's digits of that name, class-conditional."""
     network = SiT(DIGITS_SIT)
-    checkpoint.restore(network, checkpoint.SHIPPED / "digits-sit.safetensors")
-    return NetworkVelocity(
+    checkpoint.restore(network, checkpoint.SHIPPED / f"{name}.safetensors")
+    return NetworkModel(
         network,
-        "digits-sit",
+        name,
         digits.SHAPE,
         digits.NUM_CLASSES,
         settings=DIGITS_SIT,
@@ -40,8 +41,20 @@ def digits_sit() -> NetworkVelocity:
     )
 
 
+def digits_sit() -> NetworkModel:
+    """A rectified flow of digits."""
+    return digits_network("digits-sit")
+
+
+def digits_dit() -> ConvertedModel:
+    """A DDPM of digits: the network of ``digits_sit`` trained to predict noise, linear betas."""
+    path = ddpm_path(linear_alphas_cumprod())
+    return ConvertedModel(digits_network("digits-dit"), "noise", path)
+
+
 ZOO: dict[str, Callable[..., VelocityModel]] = {
     "digits-sit": digits_sit,
+    "digits-dit": digits_dit,
     "gaussian-mixture": gaussian.plane,
 }
 

@@ -5,17 +5,18 @@ from dss_ray.models.conventions import (
     ConvertedModel,
     ddpm_path,
     edm_path,
+    linear_alphas_cumprod,
     paper_ddpm_path,
     vp_path,
 )
 from dss_ray.models.gaussian import GaussianMixture
+from dss_ray.models.network import NetworkModel
 from dss_ray.models.protocol import VelocityModel
 
 WEIGHTS = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
 MEANS = torch.tensor([[2.0, 0.0], [-1.0, 1.0], [0.0, -2.0]], dtype=torch.float64)
 VARIANCES = torch.tensor([0.1, 0.4, 0.2], dtype=torch.float64)
-BETAS = torch.linspace(1e-4, 2e-2, 1000, dtype=torch.float64)
-ALPHAS = (1 - BETAS).cumprod(0)
+ALPHAS = linear_alphas_cumprod()
 
 
 def posterior_mean(x, a, s):
@@ -51,14 +52,22 @@ PATHS = {
 }
 
 
-def converted(path, scales, prediction):
-    def predict(x, own_time, _label):
-        a, s = scales(own_time)
-        data = posterior_mean(x, a, s)
-        return data if prediction == "data" else (x - a[:, None] * data) / s[:, None]
+class Oracle:
+    """The exact posterior mean of the mixture, or the noise that it leaves."""
 
-    attributes = {"name": "oracle", "sample_shape": (2,), "num_classes": None, "fingerprint": "0"}
-    return ConvertedModel(predict, prediction, path, **attributes)
+    name, sample_shape, num_classes, fingerprint = "oracle", (2,), None, "0"
+
+    def __init__(self, scales, prediction):
+        self.scales, self.prediction = scales, prediction
+
+    def __call__(self, x, own_time, _label):
+        a, s = self.scales(own_time)
+        data = posterior_mean(x, a, s)
+        return data if self.prediction == "data" else (x - a[:, None] * data) / s[:, None]
+
+
+def converted(path, scales, prediction):
+    return ConvertedModel(Oracle(scales, prediction), prediction, path)
 
 
 @pytest.mark.parametrize("prediction", ["data", "noise"])
@@ -106,3 +115,37 @@ def test_the_papers_index_lies_up_to_four_indices_beside_the_exact_one():
     apart = (exact.own_time(t) - paper.own_time(t)).abs()
     assert apart.min() > 0.5
     assert 3 < apart.max() < 4.5
+
+
+def test_linear_betas_are_ddpms():
+    betas = 1 - ALPHAS / torch.cat([ALPHAS.new_ones(1), ALPHAS[:-1]])
+    expected = torch.linspace(1e-4, 2e-2, 1000, dtype=torch.float64)
+    assert torch.allclose(betas, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_the_fingerprint_covers_weights_prediction_and_path():
+    paths = [vp_path(), vp_path(beta_max=19.0), ddpm_path(ALPHAS), ddpm_path(ALPHAS**1.1)]
+    paths += [edm_path(), edm_path(sigma_max=70.0), paper_ddpm_path()]
+    models = [converted(path, vp_scales, "data") for path in paths]
+    models.append(converted(vp_path(), vp_scales, "noise"))
+    other = Oracle(vp_scales, "data")
+    other.fingerprint = "1"
+    models.append(ConvertedModel(other, "data", vp_path()))
+    assert len({model.fingerprint for model in models}) == len(models)
+    assert models[0].fingerprint == converted(vp_path(), vp_scales, "data").fingerprint
+
+
+def test_images_are_decoded_from_data_and_not_from_states():
+    network = NetworkModel(torch.nn.Linear(2, 2), "net", (2,), None, decode=lambda data: data)
+    model = ConvertedModel(network, "noise", ddpm_path(ALPHAS))
+    a, s = ALPHAS[0].sqrt(), (1 - ALPHAS[0]).sqrt()
+    data = torch.tensor([[0.25, 0.5]], dtype=torch.float64)
+    assert torch.allclose(model.decode(a * data / (a + s)), a * data)
+    assert not hasattr(converted(*PATHS["vp"], "data"), "decode")
+
+
+def test_a_converted_network_moves_and_stays_in_eval_mode():
+    network = NetworkModel(torch.nn.Linear(2, 2), "net", (2,), None)
+    model = ConvertedModel(network, "noise", ddpm_path(ALPHAS)).to("meta").train()
+    assert model.device.type == "meta"
+    assert not any(part.training for part in network.modules())

@@ -105,17 +105,27 @@ def test_unknown_names_list_the_known_ones(name):
 
 
 @pytest.mark.parametrize("name", model_names())
-def test_zoo_models_push_tangents_forward(name):
+def test_zoo_models_push_tangents_of_state_and_time_forward(name):
     model = load_model(name)
     noise, label = draw(model.sample_shape, model.num_classes, "search", 0, 0, 3)
-    x, t = noise.double(), torch.tensor(0.5)
-    directions = torch.randn(2, *x.shape, generator=torch.Generator().manual_seed(0)).double()
+    x, t = noise.double(), torch.tensor(0.5, dtype=torch.float64)
+    dx = torch.randn(2, *x.shape, generator=torch.Generator().manual_seed(0)).double()
+    dt = torch.tensor([0.0, 1.0], dtype=torch.float64)
     with sdpa_kernel(SDPBackend.MATH):
         slopes = torch.func.vmap(
-            lambda direction: torch.func.jvp(lambda x: model(x, t, label), (x,), (direction,))[1]
-        )(directions)
-    for direction, slope in zip(directions, slopes, strict=True):
-        change = (
-            model(x + 0.01 * direction, t, label) - model(x - 0.01 * direction, t, label)
-        ) / 0.02
-        assert (slope - change).norm() < 0.01 * change.norm()
+            lambda *way: torch.func.jvp(lambda x, t: model(x, t, label), (x, t), way)[1]
+        )(dx, dt)
+    for ahead, later, slope in zip(dx, dt, slopes, strict=True):
+        step = 2e-4
+        change = model(x + step * ahead, t + step * later, label)
+        change -= model(x - step * ahead, t - step * later, label)
+        assert (2 * step * slope - change).norm() < 0.01 * change.norm()
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_zoo_models_are_traced_without_a_break(name):
+    model = load_model(name)
+    noise, label = draw(model.sample_shape, model.num_classes, "search", 0, 0, 3)
+    compiled = torch.compile(lambda *inputs: model(*inputs), backend="eager", fullgraph=True)
+    inputs = noise, torch.tensor(0.4), label
+    assert torch.allclose(compiled(*inputs), model(*inputs), rtol=0, atol=1e-6)

@@ -1,4 +1,4 @@
-"""What the shipped digits-sit samples, without guidance, at 40 evaluations of high order."""
+"""What the shipped models of digits sample, without guidance, at 40 evaluations of high order."""
 
 import pytest
 import torch
@@ -8,9 +8,9 @@ from dss_ray.evaluation.frechet import frechet_distance
 from dss_ray.evaluation.statistics import Statistics
 from dss_ray.models import digits
 from dss_ray.models.features import load_extractor
-from dss_ray.models.noise import draw
+from dss_ray.models.noise import start_states
 from dss_ray.models.zoo import load_model
-from dss_ray.solver.adams import adams_table
+from dss_ray.solver.classical import classical_table
 from dss_ray.solver.grids import make_grid
 from dss_ray.solver.sampling import sample
 
@@ -18,11 +18,12 @@ COUNT, CHUNK = 1000, 250
 TRAINING, HELD_OUT = digits.images("training"), digits.images("held-out")
 
 
-@pytest.fixture(scope="module")
-def samples():
+@pytest.fixture(scope="module", params=["digits-sit", "digits-dit"])
+def samples(request):
     """1,000 samples rounded to 256 greys, as (images in [0, 1], labels)."""
-    model, table = load_model("digits-sit"), adams_table(make_grid("cosine", 40), 4)
-    noise, label = draw(model.sample_shape, model.num_classes, "evaluation", 1234, 0, COUNT)
+    model = load_model(request.param)
+    table = classical_table("ipndm", make_grid("cosine", 40, model.t_min, model.t_max))
+    noise, label = start_states(model, model.t_min, "evaluation", 1234, range(COUNT))
     with torch.no_grad():
         ends = [
             sample(model, table, x, y)
