@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -12,10 +13,11 @@ from dss_ray.models.cache import Entry, cached
 from dss_ray.models.guidance import GuidedModel
 from dss_ray.models.meter import Meter
 from dss_ray.models.noise import start_states
+from dss_ray.solver.convergence import TOLERANCE, Convergence, converged_steps
 from dss_ray.solver.reference import (
     SOLVER,
+    Knots,
     Reference,
-    converged_steps,
     reference_table,
     require_finite,
     solve_reference,
@@ -23,9 +25,10 @@ from dss_ray.solver.reference import (
 from dss_ray.solver.sampling import sample
 from dss_ray.solver.table import SolverTable
 
-PROBE = 32  # samples that the step count is found with
+BLOCK = 32  # samples of a cache entry; the first block also tells how many steps are enough
 BATCH = 256  # samples solved at once
-TOLERANCE = 5e-4  # relative error of the end states, far below a student's
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,22 @@ class Teacher:
         domain: "search", "selection" or "evaluation".
         seed: of the noises in that domain.
         span: first and last knot; the model's time range where None.
+        tolerance: relative error of the end states that is allowed; see ``converged_steps``.
+        fewest: the least number of steps, at most 640.
     """
 
     model: GuidedModel
     domain: str
     seed: int
     span: tuple[float, float] | None = None
+    tolerance: float = TOLERANCE
+    fewest: int = 0
+
+    def refined(self, tolerance: float, fewest: int = 0) -> Teacher:
+        """A teacher at least as fine as this one; it shares all that either has solved."""
+        return replace(
+            self, tolerance=min(self.tolerance, tolerance), fewest=max(self.fewest, fewest)
+        )
 
     @property
     def ends_at(self) -> tuple[float, float]:
@@ -55,7 +68,7 @@ class Teacher:
         return start_states(self.model, self.ends_at[0], self.domain, self.seed, samples)
 
     def key(self, kind: str, **more: object) -> dict[str, object]:
-        """What a cache entry of this teacher is known by."""
+        """What a cache entry of this teacher is known by; its steps stand for its tolerance."""
         return {
             "kind": kind,
             "shape": self.model.sample_shape,
@@ -64,7 +77,6 @@ class Teacher:
             "domain": self.domain,
             "seed": self.seed,
             "solver": SOLVER,
-            "tolerance": TOLERANCE,
             "torch": torch.__version__,
         } | more
 
@@ -73,57 +85,72 @@ class Teacher:
         """The model, metered."""
         return Meter(self.model, self.model.evaluations_per_query)
 
-    @cached_property
-    def convergence(self) -> Entry:
-        """Tensors ``steps`` and ``error`` of the trajectories, and what finding them took."""
+    def block(self, index: int, steps: int) -> Entry:
+        """``states`` and ``velocities`` (steps + 1, BLOCK, *sample_shape) of a block of samples."""
 
         def build() -> dict[str, Tensor]:
-            noise, label = self.noise(0, PROBE)
-            steps, error, spent = converged_steps(
-                self.velocity, noise, label, *self.ends_at, tolerance=TOLERANCE
-            )
-            return {
-                "steps": torch.tensor(steps),
-                "error": torch.tensor(error),
-                "spent": torch.tensor(spent),
-            }
+            noise, label = self.noise(index * BLOCK, BLOCK)
+            table = reference_table(steps, *self.ends_at)
+            solved = solve_reference(self.velocity, noise, label, table)
+            (states,), (velocities,) = solved.states.blocks, solved.velocities.blocks
+            return {"states": states, "velocities": velocities}
 
-        return cached(self.key("convergence", samples=PROBE), build)
+        return cached(self.key("dense", first=index * BLOCK, samples=BLOCK, steps=steps), build)
+
+    @cached_property
+    def convergence(self) -> Convergence:
+        """The step count, found on the first block."""
+
+        def end(steps: int) -> Tensor:
+            return self.block(0, steps).tensors["states"][-1]
+
+        return converged_steps(end, self.tolerance, self.fewest)
 
     @property
     def table(self) -> SolverTable:
         """The solver of the trajectories."""
-        return reference_table(int(self.convergence.tensors["steps"]), *self.ends_at)
+        return reference_table(self.convergence.steps, *self.ends_at)
 
     @property
     def error(self) -> float:
         """Root mean square error of the end states relative to their size, an upper estimate."""
-        return float(self.convergence.tensors["error"])
+        return self.convergence.error
 
-    def reference(self, count: int) -> tuple[Reference, float, int]:
-        """Dense trajectories of the first ``count`` samples.
+    def reference(
+        self, count: int, progress: Progress | None = None
+    ) -> tuple[Reference, float, int]:
+        """Dense trajectories of the first ``count`` samples, from blocks that all counts share.
+
+        Args:
+            count: number of samples.
+            progress: called with the samples that are there and ``count``, block by block.
 
         Returns:
-            The reference, the wall seconds and the network evaluations of making it, once.
+            The reference, the wall seconds and the network evaluations of making its blocks, once,
+            and of finding the step count.
+
+        Raises:
+            DivergedError: if NaN or infinity appears.
+            ConvergenceError: if the velocity is not smooth enough.
+            UsageError: if ``fewest`` is above 640.
         """
-        table = self.table
-
-        def build() -> dict[str, Tensor]:
-            parts = [
-                solve_reference(self.velocity, *self.noise(first, min(BATCH, count - first)), table)
-                for first in range(0, count, BATCH)
-            ]
-            return {
-                "states": torch.cat([part.states for part in parts], 1),
-                "velocities": torch.cat([part.velocities for part in parts], 1),
-            }
-
-        entry = cached(self.key("dense", samples=count, steps=table.nfe), build)
+        table, entries = self.table, dict[tuple[int, int], Entry]()
+        for index in range(-(-count // BLOCK)):
+            entries[index, table.nfe] = self.block(index, table.nfe)
+            if progress:
+                progress(min((index + 1) * BLOCK, count), count)
         noise, label = self.noise(0, count)
-        states, velocities = (entry.tensors[name].to(noise) for name in ("states", "velocities"))
-        reference = Reference(table.knots, states, velocities, label)
-        seconds = entry.seconds + self.convergence.seconds
-        return reference, seconds, self.evaluations(count, table.nfe + 1)
+        states, velocities = (
+            Knots(tuple(entry.tensors[name] for entry in entries.values()), noise.device)
+            for name in ("states", "velocities")
+        )
+        reference = Reference(
+            table.knots, states.samples(0, count), velocities.samples(0, count), label
+        )
+        entries |= {(0, steps): self.block(0, steps) for steps in self.convergence.tried}
+        queries = BLOCK * sum(steps + 1 for _, steps in entries)
+        seconds = sum(entry.seconds for entry in entries.values())
+        return reference, seconds, self.model.evaluations_per_query * queries
 
     def ends(self, first: int, count: int) -> Tensor:
         """The end states (count, *sample_shape) of samples ``first .. first + count - 1``."""
@@ -131,15 +158,13 @@ class Teacher:
 
         @torch.no_grad()
         def build() -> dict[str, Tensor]:
-            noise, label = self.noise(first, count)
-            end = sample(self.velocity, table, noise, label)
-            require_finite("the reference trajectory", end)
-            return {"end": end}
+            last = first + count
+            ends = [
+                sample(self.velocity, table, *self.noise(start, min(BATCH, last - start)))
+                for start in range(first, last, BATCH)
+            ]
+            require_finite("the reference trajectory", *ends)
+            return {"end": torch.cat(ends)}
 
         key = self.key("ends", first=first, samples=count, steps=table.nfe)
         return cached(key, build).tensors["end"].to(self.model.device)
-
-    def evaluations(self, count: int, queries: int) -> int:
-        """Network evaluations of ``queries`` a sample, the search for the step count included."""
-        spent = PROBE * int(self.convergence.tensors["spent"])
-        return self.model.evaluations_per_query * (count * queries + spent)

@@ -1,39 +1,63 @@
-"""The converged reference: a fine Adams-Bashforth trajectory with an error estimate."""
+"""The reference: a fine Adams-Bashforth trajectory, dense in time by interpolation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import cycle
 
 import torch
 from torch import Tensor
 
-from dss_ray.errors import ConvergenceError, DivergedError
+from dss_ray.errors import DivergedError
 from dss_ray.solver.adams import adams_table
 from dss_ray.solver.grids import make_grid
-from dss_ray.solver.sampling import Velocity, sample, steps
+from dss_ray.solver.sampling import Velocity, steps
 from dss_ray.solver.table import SolverTable
 
-FEWEST_STEPS, MOST_STEPS = 20, 640
 SOLVER = "ab4 on cosine"  # names reference_table in cache keys: change both together
-# Doubling the steps divides the error by 2^2 at least: the method's order is 4, its start's 2.
-DOUBLING = 2**2
 
 
 @dataclass(frozen=True, eq=False)
-class Reference:
-    """Fine trajectories as knots of state and velocity, with cubic Hermite interpolation between.
+class Knots:
+    """Values of many samples at all knots, read knot by knot, so that the rest may stay on disk.
+
+    Args:
+        blocks: consecutive samples, each block (K + 1, b, *sample_shape).
+        device: where the values go when they are read.
+    """
+
+    blocks: tuple[Tensor, ...]
+    device: torch.device
+
+    def __getitem__(self, index: int) -> Tensor:
+        """The values (B, *sample_shape) at one knot."""
+        return torch.cat([block[index] for block in self.blocks]).to(self.device)
+
+    def samples(self, first: int, count: int) -> Knots:
+        """Those of ``count`` samples from ``first`` on, round and round; views, no copies."""
+        first %= sum(block.shape[1] for block in self.blocks)
+        picked, offset = list[Tensor](), 0
+        for block in cycle(self.blocks):
+            low, high = max(first - offset, 0), min(first + count - offset, block.shape[1])
+            if low < high:
+                picked.append(block[:, low:high])
+            offset += block.shape[1]
+            if offset >= first + count:
+                break
+        return Knots(tuple(picked), self.device)
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectories:
+    """Stored trajectories: the states of some samples at each of some times.
 
     Args:
         times: (K + 1,) float64, increasing.
-        states: (K + 1, B, *sample_shape).
-        velocities: (K + 1, B, *sample_shape), the velocities at those states.
-        label: (B,) int64 or None.
+        states: (B, *sample_shape) at each of them.
     """
 
     times: Tensor
-    states: Tensor
-    velocities: Tensor
-    label: Tensor | None
+    states: Knots
 
     @property
     def noise(self) -> Tensor:
@@ -46,21 +70,36 @@ class Reference:
         return self.states[-1]
 
     def __len__(self) -> int:
-        return self.states.shape[1]
+        return len(self.noise)
+
+
+@dataclass(frozen=True, eq=False)
+class Reference(Trajectories):
+    """Fine trajectories with cubic Hermite interpolation between their knots.
+
+    Args:
+        times: (K + 1,) float64, increasing.
+        states: (B, *sample_shape) at each of them.
+        velocities: (B, *sample_shape), those at the states.
+        label: (B,) int64 or None.
+    """
+
+    velocities: Knots
+    label: Tensor | None
 
     def at(self, time: Tensor) -> Tensor:
         """The states (B, *sample_shape) at a scalar time; gradients flow through the time."""
         index = int(torch.searchsorted(self.times, time.detach().double(), right=True)) - 1
         index = min(max(index, 0), len(self.times) - 2)
         left, right = self.times[index], self.times[index + 1]
-        width = right - left
+        start, width = self.states[index], right - left
         u = (time - left) / width
         basis = torch.stack(
             [(1 + 2 * u) * (1 - u) ** 2, u * (1 - u) ** 2 * width,
              u**2 * (3 - 2 * u), u**2 * (u - 1) * width]
-        ).to(self.states)  # fmt: skip
+        ).to(start)  # fmt: skip
         return (
-            basis[0] * self.states[index]
+            basis[0] * start
             + basis[1] * self.velocities[index]
             + basis[2] * self.states[index + 1]
             + basis[3] * self.velocities[index + 1]
@@ -70,9 +109,13 @@ class Reference:
         """The samples ``index * size`` to ``(index + 1) * size``, round and round."""
         if size >= len(self):
             return self
-        pick = torch.arange(index * size, (index + 1) * size) % len(self)
-        label = None if self.label is None else self.label[pick]
-        return Reference(self.times, self.states[:, pick], self.velocities[:, pick], label)
+        first, label = index * size, self.label
+        if label is not None:
+            label = label[torch.arange(first, first + size) % len(label)]
+        states, velocities = (
+            values.samples(first, size) for values in (self.states, self.velocities)
+        )
+        return Reference(self.times, states, velocities, label)
 
 
 def reference_table(count: int, first: float, last: float) -> SolverTable:
@@ -98,53 +141,8 @@ def solve_reference(
     states = torch.stack([noise, *(state for _, state in path)])
     velocities = torch.stack([*(value for value, _ in path), velocity(end, last.to(noise), label)])
     require_finite("the reference trajectory", states, velocities)
-    return Reference(table.knots, states, velocities, label)
-
-
-@torch.no_grad()
-def converged_steps(
-    velocity: Velocity,
-    noise: Tensor,
-    label: Tensor | None,
-    first: float,
-    last: float,
-    *,
-    tolerance: float,
-) -> tuple[int, float, int]:
-    """How many steps of the reference bring its end states within ``tolerance``.
-
-    Steps double until the difference of two step counts says that the finer one is good enough.
-
-    Args:
-        velocity: the field.
-        noise: (B, *sample_shape), a few samples to probe with.
-        label: (B,) int64 or None.
-        first: the first knot.
-        last: the last knot.
-        tolerance: root mean square error allowed, relative to that of the end states.
-
-    Returns:
-        The step count, its estimated relative error and the evaluations spent per sample.
-
-    Raises:
-        ConvergenceError: if 640 steps are not enough.
-        DivergedError: if NaN or infinity appears.
-    """
-    count, spent, previous, error = FEWEST_STEPS, 0, None, float("inf")
-    while count <= MOST_STEPS:
-        end = sample(velocity, reference_table(count, first, last), noise, label)
-        spent += count
-        require_finite("the reference trajectory", end)
-        if previous is not None:
-            difference = float((end - previous).square().mean() / end.square().mean()) ** 0.5
-            error = difference / (DOUBLING - 1)
-            if error <= tolerance:
-                return count, error, spent
-        previous, count = end, 2 * count
-    raise ConvergenceError(
-        f"the reference trajectory is still off by {error:.2g} of its size at {count // 2} steps "
-        f"(tolerance {tolerance:.2g}): is the velocity smooth in time?"
-    )
+    reached, fields = (Knots((values,), noise.device) for values in (states, velocities))
+    return Reference(table.knots, reached, fields, label)
 
 
 def require_finite(what: str, *values: Tensor) -> None:

@@ -62,7 +62,7 @@ def test_its_targets_are_the_nearest_states(stream):
 
 def test_its_teacher_keeps_the_ends_of_the_models_time_exactly(oracle):
     teacher = Teacher(guide(oracle, 1.0), "search", 0, (0.006594, 0.989623))
-    knots = EulerStream(teacher).batch(0, 1).knots
+    knots = EulerStream(teacher).batch(0, 1).times
     assert (float(knots[0]), float(knots[-1])) == (0.006594, 0.989623)
 
 

@@ -1,19 +1,13 @@
-"""The reference converges to exact solutions, knows its error, and interpolates to fourth order."""
+"""The dense reference lies on exact solutions, between its knots too, in blocks and batches."""
 
 import math
 
 import pytest
 import torch
 
-from dss_ray.errors import ConvergenceError, DivergedError
-from dss_ray.models.gaussian import GaussianMixture, plane
-from dss_ray.solver.reference import (
-    Reference,
-    converged_steps,
-    reference_table,
-    solve_reference,
-)
-from dss_ray.solver.sampling import sample
+from dss_ray.errors import DivergedError
+from dss_ray.models.gaussian import GaussianMixture
+from dss_ray.solver.reference import Knots, Reference, reference_table, solve_reference
 
 START = torch.randn(16, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 MEAN, SPREAD = torch.tensor([[1.5, -0.5]], dtype=torch.float64), 0.3
@@ -39,40 +33,6 @@ class OneGaussian(GaussianMixture):
         return t * MEAN + math.hypot(t * SPREAD, 1 - t) * x
 
 
-def runge_kutta(velocity, x, label, count):
-    """Classical Runge-Kutta of order four, independent of the package's loop."""
-    h = torch.tensor(1 / count, dtype=torch.float64)
-    for i in range(count):
-        t = i * h
-        one = velocity(x, t, label)
-        two = velocity(x + h / 2 * one, t + h / 2, label)
-        three = velocity(x + h / 2 * two, t + h / 2, label)
-        four = velocity(x + h * three, (t + h).clamp(max=1), label)
-        x = x + h / 6 * (one + 2 * two + 2 * three + four)
-    return x
-
-
-def relative(error, end):
-    return float((error.square().mean() / end.square().mean()).sqrt())
-
-
-@pytest.mark.parametrize("tolerance", [1e-2, 1e-3, 1e-4, 1e-5])
-@pytest.mark.parametrize("field", [Wave(), OneGaussian()])
-def test_the_error_estimate_lies_between_the_true_error_and_the_tolerance(field, tolerance):
-    count, error, _ = converged_steps(field, START, None, 0.0, 1.0, tolerance=tolerance)
-    end, exact = sample(field, reference_table(count, 0, 1), START), field.exact(START, 1)
-    assert relative(end - exact, exact) <= error <= tolerance
-
-
-def test_on_the_gaussian_mixture_the_estimate_bounds_the_distance_to_fine_runge_kutta():
-    oracle, label = plane(), torch.arange(16) % 4
-    exact = runge_kutta(oracle, START, label, 500)
-    for tolerance in (1e-2, 1e-3, 1e-4):
-        count, error, _ = converged_steps(oracle, START, label, 0.0, 1.0, tolerance=tolerance)
-        end = sample(oracle, reference_table(count, 0, 1), START, label)
-        assert relative(end - exact, exact) <= error <= tolerance
-
-
 @pytest.mark.parametrize("field", [Wave(), OneGaussian()])
 def test_all_times_of_the_dense_reference_lie_on_the_exact_solution(field):
     reference = solve_reference(field, START, None, reference_table(320, 0, 1))
@@ -82,9 +42,14 @@ def test_all_times_of_the_dense_reference_lie_on_the_exact_solution(field):
         )
 
 
+def knots(*blocks):
+    return Knots(blocks, torch.device("cpu"))
+
+
 def on_curve(curve, slope, times):
     """A reference of one one-dimensional sample that follows ``curve``."""
-    return Reference(times, curve(times)[:, None, None], slope(times)[:, None, None], None)
+    states, velocities = (knots(values(times)[:, None, None]) for values in (curve, slope))
+    return Reference(times, states, velocities, None)
 
 
 def test_interpolation_is_exact_for_cubics_and_so_is_its_gradient_in_time():
@@ -110,22 +75,14 @@ def test_interpolation_is_of_fourth_order():
     assert math.log2(errors[1] / errors[2]) == pytest.approx(4, abs=0.2)
 
 
-def test_a_field_that_is_not_smooth_does_not_converge():
-    def jumping(x, t, _):
-        return 40 * torch.sin(5e4 * t * t).sign() + 0 * x
+@pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("first", [0.0, 0.5, 0.99])
+def test_nan_or_infinity_in_the_field_is_an_error(broken, first):
+    def field(x, t, _):
+        return x + (broken if t >= first else 0.0)
 
-    with pytest.raises(ConvergenceError, match="640 steps"):
-        converged_steps(jumping, START, None, 0.0, 1.0, tolerance=1e-6)
-
-
-def test_nan_in_the_field_is_an_error():
-    def broken(x, *_):
-        return x.log()
-
-    with pytest.raises(DivergedError, match="NaN"):
-        converged_steps(broken, START, None, 0.0, 1.0, tolerance=1e-3)
-    with pytest.raises(DivergedError, match="NaN"):
-        solve_reference(broken, START, None, reference_table(20, 0, 1))
+    with pytest.raises(DivergedError, match="NaN or infinity"):
+        solve_reference(field, START, None, reference_table(20, 0, 1))
 
 
 def test_nan_at_the_last_time_alone_is_an_error_of_the_dense_reference():
@@ -136,23 +93,55 @@ def test_nan_at_the_last_time_alone_is_an_error_of_the_dense_reference():
         solve_reference(singular, START, None, reference_table(20, 0, 1))
 
 
-def test_the_evaluations_reported_are_those_made():
+def test_it_makes_one_evaluation_a_knot():
     times = []
 
     def counted(x, t, _):
         times.append(float(t))
         return x * torch.cos(6 * t)
 
-    count, _, spent = converged_steps(counted, START, None, 0.0, 1.0, tolerance=1e-4)
-    assert len(times) == spent >= 20 + count
-    times.clear()
-    solve_reference(counted, START, None, reference_table(40, 0, 1))
-    assert len(times) == 41
+    reference = solve_reference(counted, START, None, reference_table(40, 0, 1))
+    assert times == pytest.approx(reference.times.tolist())
 
 
-def test_batches_go_round_and_round():
+def test_a_batch_holds_the_samples_of_its_place_round_and_round():
     label = torch.arange(16)
-    reference = solve_reference(Wave(), START, label, reference_table(20, 0, 1))
-    assert reference.batch(2, 7).label.tolist() == [14, 15, 0, 1, 2, 3, 4]
-    assert torch.equal(reference.batch(2, 7).noise, START[[14, 15, 0, 1, 2, 3, 4]])
-    assert torch.equal(reference.batch(5, 99).end, reference.end)
+    whole = solve_reference(Wave(), START, label, reference_table(20, 0, 1))
+    time = torch.tensor(0.37)
+    for size in (1, 3, 7, 16, 99):
+        for index in range(9):
+            batch = whole.batch(index, size)
+            pick = torch.arange(index * size, (index + 1) * size) % 16 if size < 16 else label
+            assert torch.equal(batch.label, pick)
+            assert torch.equal(batch.noise, START[pick])
+            assert torch.equal(batch.end, whole.end[pick])
+            assert torch.equal(batch.at(time), whole.at(time)[pick])
+
+
+def in_blocks(reference, *sizes):
+    states, velocities = (
+        knots(*values.blocks[0].split(sizes, dim=1))
+        for values in (reference.states, reference.velocities)
+    )
+    return Reference(reference.times, states, velocities, reference.label)
+
+
+@pytest.mark.parametrize("sizes", [(16,), (5, 11), (4, 4, 4, 4), (1, 2, 13)])
+def test_blocks_of_samples_read_as_one(sizes):
+    whole = solve_reference(Wave(), START, torch.arange(16), reference_table(20, 0, 1))
+    blocks = in_blocks(whole, *sizes)
+    assert len(blocks) == 16
+    for index, size in ((0, 16), (0, 3), (1, 5), (3, 7), (11, 13)):
+        one, other = whole.batch(index, size), blocks.batch(index, size)
+        assert torch.equal(one.noise, other.noise)
+        for time in torch.linspace(0, 1, 23):
+            assert torch.equal(one.at(time), other.at(time))
+
+
+def test_a_batch_is_a_view():
+    whole = solve_reference(Wave(), START, None, reference_table(20, 0, 1))
+    for values, batched in (
+        (whole.states, whole.batch(1, 4).states),
+        (whole.velocities, whole.batch(1, 4).velocities),
+    ):
+        assert batched.blocks[0].data_ptr() == values.blocks[0][:, 4:].data_ptr()
