@@ -12,13 +12,9 @@ from torch import Tensor
 
 from dss_ray.bundle import Bundle, SearchProvenance, load_bundle, software_versions
 from dss_ray.errors import UsageError, require_known, unknown
-from dss_ray.evaluation.evaluate import (
-    ChunkResult,
-    EvaluationResult,
-    combine,
-    evaluate_chunk,
-)
-from dss_ray.evaluation.figures import Figure, figures
+from dss_ray.evaluation.chunk import ChunkResult, evaluate_chunk
+from dss_ray.evaluation.evaluate import EvaluationResult, combine
+from dss_ray.evaluation.figures import METRICS, Figure, figures, need_extractor, need_vectors
 from dss_ray.evaluation.images import decoded
 from dss_ray.evaluation.judge import Judge
 from dss_ray.evaluation.plan import EvaluationPlan
@@ -37,7 +33,6 @@ from dss_ray.solver.table import TOLERANCE, SolverTable
 
 __all__ = ["evaluate", "load_model", "load_solver", "sample", "search"]
 
-METRICS = ("fid", "rmse")
 DOMAIN = "evaluation"  # of the noises on which solvers are measured and drawn
 
 
@@ -48,7 +43,7 @@ class Evaluated:
     Args:
         nfe: queries of the solver.
         metrics: by name, each with mean, spread and the values per seed.
-        features: the extractor that a "fid" was measured with.
+        features: the extractor that all but "rmse" were measured with.
     """
 
     nfe: int
@@ -186,7 +181,7 @@ def evaluate(
     *,
     samples: int = 2000,
     seeds: Sequence[int] = (0, 1, 2),
-    metrics: Sequence[str] = METRICS,
+    metrics: Sequence[str] = ("fid", "rmse"),
     judge: Judge = Judge(),  # noqa: B008 - frozen
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluated:
@@ -197,15 +192,17 @@ def evaluate(
         model: on which model.
         samples: per seed.
         seeds: of the evaluation's noises.
-        metrics: "fid" and "rmse" (to the converged reference).
-        judge: extractor and statistics of the "fid"; the model's own by default.
+        metrics: of "fid", "precision", "recall" and "rmse" (to the converged reference).
+        judge: extractor and statistics of all but "rmse"; the model's own by default.
         progress: called with the chunks done and those in all.
     """
     for metric in metrics:
         require_known("metric", metric, METRICS)
     guided = guide_by(solver, model)
-    reference = judge.reference(guided[0]) if "fid" in metrics else None
+    reference = judge.reference(guided[0]) if need_extractor(metrics) else None
     extractor = judge.extractor(guided[0]) if reference else None
+    if reference and need_vectors(metrics):
+        reference.require_vectors()  # before any sample is drawn
     results, total = list[EvaluationResult](), len(seeds) * len(EvaluationPlan(samples, 0, DOMAIN))
     for number, seed in enumerate(seeds):
         plan, chunks = EvaluationPlan(samples, seed, DOMAIN), list[ChunkResult]()
@@ -217,7 +214,16 @@ def evaluate(
             if progress:
                 progress(number * len(plan) + len(chunks), total)
         results.append(combine(chunks, reference))
-    return Evaluated(solver.table.nfe, figures(results), reference.label if reference else None)
+    return summary(solver, metrics, results)
+
+
+def summary(
+    solver: Bundle, metrics: Sequence[str], results: Sequence[EvaluationResult]
+) -> Evaluated:
+    """The figures that were asked for."""
+    found = figures(results)
+    chosen = {name: found[name] for name in metrics}
+    return Evaluated(solver.table.nfe, chosen, results[0].features)
 
 
 def evaluate_part(
@@ -239,7 +245,15 @@ def evaluate_part(
     if "rmse" in metrics and known > 0:
         teacher = Teacher(one_flow(guided), plan.domain, plan.seed, span(table))
         ends = teacher.ends(chunk.first, known)
-    return evaluate_chunk(guided, table, plan, index, extractor=extractor, reference_end=ends)
+    return evaluate_chunk(
+        guided,
+        table,
+        plan,
+        index,
+        extractor=extractor,
+        keep_features=need_vectors(metrics),
+        reference_end=ends,
+    )
 
 
 def guide_by(solver: Bundle, model: VelocityModel) -> tuple[GuidedModel, ...]:

@@ -31,7 +31,7 @@ def evaluate(
     statistics: options.Statistics = None,
     address: options.EvaluationAddress = None,
 ) -> Result:
-    """Measure a solver on a model: FID and rmse over seeds."""
+    """Measure a solver on a model over seeds: FID, rmse, precision and recall."""
     chosen = numbers(seeds, "--seeds")
     bundle, network = load(solver, model, nfe, grid, guidance)
     from dss_ray import api
@@ -66,7 +66,7 @@ def evaluate(
 
 def metric_names(text: str) -> list[str]:
     """The metrics of a list such as ``fid,rmse``."""
-    from dss_ray.api import METRICS
+    from dss_ray.evaluation.figures import METRICS
 
     for name in text.split(","):
         require_known("metric", name, METRICS, "--metrics")
@@ -107,13 +107,12 @@ def measured(found: "Evaluated", title: str, guidance: object, samples: int) -> 
     from rich.console import Group
     from rich.table import Table
 
-    from dss_ray.evaluation.figures import fid_name
+    from dss_ray.evaluation.figures import metric_name
 
     table = Table("metric", "mean", "spread over seeds", box=SIMPLE_HEAD, pad_edge=False)
     for name, figure in found.metrics.items():
-        label = fid_name(found.features) if name == "fid" and found.features else name
         spread = "-" if figure.spread is None else f"{figure.spread:.5f}"
-        table.add_row(label, f"{figure.mean:.5f}", spread)
+        table.add_row(metric_name(name, found.features), f"{figure.mean:.5f}", spread)
     caption = f"{title}: {found.nfe} steps, guidance {guidance}, {samples:,} samples a seed"
     return Result(asdict(found), Group(caption, table))
 

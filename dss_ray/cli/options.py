@@ -42,7 +42,7 @@ EvaluationAddress = Annotated[
 ]
 Samples = Annotated[int, Option(min=2, help="Samples per seed.")]
 Seeds = Annotated[str, Option(help="Evaluation seeds.")]
-Metrics = Annotated[str, Option(help="fid, rmse or both.")]
+Metrics = Annotated[str, Option(help="Some of fid, rmse, precision, recall.")]
 Picture = Annotated[Path, Option("-o", "--out", help="PNG file to write.")]
 Pictures = Annotated[int, Option("--samples", min=1, help="Pictures in each row.")]
 Compare = Annotated[str, Option(help="Solvers of further rows on the same noises: ab2,teacher.")]

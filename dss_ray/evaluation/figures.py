@@ -1,13 +1,14 @@
 """Figures over several seeds, under names that say what they were measured with."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from dss_ray.errors import UsageError
 from dss_ray.evaluation.evaluate import EvaluationResult
 
 INCEPTION = "inception"  # the one extractor whose distance is plainly called FID
+METRICS = ("fid", "rmse", "precision", "recall")
 
 
 @dataclass(frozen=True)
@@ -32,26 +33,35 @@ class Figure:
 
 
 def figures(results: Sequence[EvaluationResult]) -> dict[str, Figure]:
-    """The metrics ``fid`` and ``rmse`` over results that differ in their seed alone.
+    """The metrics of ``METRICS`` over results that differ in their seed alone.
 
     A metric that was not measured is left out.
 
     Raises:
         UsageError: if there are none, or they differ in samples, extractor, reference or metrics.
     """
-    kinds = {(one.samples, one.features, one.reference, one.rmse is None) for one in results}
-    if len(kinds) != 1:
+    columns = {name: [getattr(one, name) for one in results] for name in METRICS}
+    kinds = {(one.samples, one.features, one.reference) for one in results}
+    mixed = any(None in values and values != [None] * len(values) for values in columns.values())
+    if len(kinds) != 1 or mixed:
         raise UsageError(
             "figures: expected results of equal samples, extractor and reference, got "
             f"{sorted(map(str, kinds))}; distances of different counts cannot be compared"
         )
-    columns = {"fid": [one.fid for one in results], "rmse": [one.rmse for one in results]}
-    known = {name: [v for v in values if v is not None] for name, values in columns.items()}
-    return {
-        name: Figure.of(values) for name, values in known.items() if len(values) == len(results)
-    }
+    return {name: Figure.of(values) for name, values in columns.items() if None not in values}
 
 
-def fid_name(features: str) -> str:
-    """What a Frechet distance is called: FID is Inception's alone, others name their extractor."""
-    return "FID" if features == INCEPTION else f"FID[{features}]"
+def need_extractor(metrics: Collection[str]) -> bool:
+    """Whether one of ``metrics`` compares features."""
+    return not {"fid", "precision", "recall"}.isdisjoint(metrics)
+
+
+def need_vectors(metrics: Collection[str]) -> bool:
+    """Whether one of ``metrics`` needs every sample's features, not only their statistics."""
+    return not {"precision", "recall"}.isdisjoint(metrics)
+
+
+def metric_name(metric: str, features: str | None) -> str:
+    """What people read: plain FID is Inception's alone, others carry their extractor."""
+    name = "FID" if metric == "fid" else metric
+    return name if metric == "rmse" or features == INCEPTION else f"{name}[{features}]"

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from dss_ray.models.features import Extractor
 from dss_ray.models.protocol import VelocityModel
 
 TEACHER = "teacher"  # the source of statistics of a model's own converged samples
+KEPT = 10_000  # vectors, as ADM's evaluator takes
 REMEDY = "`dss-ray reference IMAGES --features F -o stats.npz` writes them"
 
 
@@ -30,12 +32,15 @@ class ReferenceStatistics:
         features: name of the extractor.
         fingerprint: hex digest of the extractor's weights.
         source: what the images are; ``TEACHER`` for a model's own converged samples.
+        vectors: (M, D) float32, the features of at most ``KEPT`` images drawn at random, in their
+            order; None where a file has none.
     """
 
     statistics: Statistics
     features: str
     fingerprint: str
     source: str
+    vectors: Tensor | None = None
 
     @property
     def label(self) -> str:
@@ -60,6 +65,19 @@ class ReferenceStatistics:
                 f"{extractor.name} has {extractor.dim}; {REMEDY}"
             )
 
+    def require_vectors(self) -> Tensor:
+        """The features themselves, which metrics of neighbours need.
+
+        Raises:
+            UsageError: if there are none.
+        """
+        if self.vectors is None:
+            raise UsageError(
+                f"reference statistics of {self.source} hold mean and covariance alone, but "
+                f"precision and recall need the features themselves; {REMEDY}"
+            )
+        return self.vectors
+
 
 def image_features(images: Tensor, extractor: Extractor) -> Tensor:
     """Features (B, D) of uint8 images (B, C, H, W).
@@ -80,18 +98,23 @@ def image_features(images: Tensor, extractor: Extractor) -> Tensor:
 def reference_statistics(
     batches: Iterable[Tensor], extractor: Extractor, source: str
 ) -> ReferenceStatistics:
-    """The statistics of uint8 images in batches (B, C, H, W), merged in their order.
+    """The statistics and some features of uint8 images in batches (B, C, H, W), in their order.
 
     Raises:
         UsageError: if there are fewer than two images.
     """
-    total = Statistics.empty(extractor.dim)
+    total, generator = Statistics.empty(extractor.dim), torch.Generator().manual_seed(0)
+    lots, vectors = torch.empty(0), torch.empty(0, extractor.dim)
     with torch.no_grad():
         for images in batches:
-            total = total.merge(Statistics.of(image_features(images, extractor)))
+            features = image_features(images, extractor).cpu()
+            total = total.merge(Statistics.of(features))
+            lots = torch.cat([lots, torch.rand(len(features), generator=generator)])
+            kept = lots.argsort()[:KEPT].sort().values  # so each image has the same chance
+            lots, vectors = lots[kept], torch.cat([vectors, features.float()])[kept]
     if total.n < 2:
         raise UsageError(f"reference statistics of {source}: need 2 images or more, got {total.n}")
-    return ReferenceStatistics(total, extractor.name, extractor.fingerprint, source)
+    return ReferenceStatistics(total, extractor.name, extractor.fingerprint, source, vectors)
 
 
 def teacher_statistics(
@@ -119,21 +142,28 @@ def save_reference(reference: ReferenceStatistics, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with draft.open("wb") as file:
-            np.savez(
-                file,
-                mu=reference.statistics.mean.numpy(),
-                sigma=reference.statistics.covariance.numpy(),
-                n=np.int64(reference.statistics.n),
-                features=np.str_(reference.features),
-                fingerprint=np.str_(reference.fingerprint),
-                source=np.str_(reference.source),
-            )
+            np.savez(file, allow_pickle=False, **arrays(reference))
         draft.replace(path)
     except OSError as error:
         raise FileError(f"{path}: cannot write the statistics ({error.strerror})") from None
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+def arrays(reference: ReferenceStatistics) -> dict[str, Any]:
+    """What a file holds, by name."""
+    found = {
+        "mu": reference.statistics.mean.numpy(),
+        "sigma": reference.statistics.covariance.numpy(),
+        "n": np.int64(reference.statistics.n),
+        "features": np.str_(reference.features),
+        "fingerprint": np.str_(reference.fingerprint),
+        "source": np.str_(reference.source),
+    }
+    if reference.vectors is not None:
+        found["vectors"] = reference.vectors.numpy()
+    return found
 
 
 def load_reference(path: Path) -> ReferenceStatistics:
@@ -148,6 +178,7 @@ def load_reference(path: Path) -> ReferenceStatistics:
             n = int(file["n"])
             texts = (str(file[name]) for name in ("features", "fingerprint", "source"))
             features, fingerprint, source = texts
+            vectors = torch.from_numpy(file["vectors"]) if "vectors" in file else None
     except (TypeError, AttributeError, *BROKEN) as error:
         raise FileError(f"{path}: no readable reference statistics ({error}); {REMEDY}") from None
     dim, dtypes = mean.numel(), {mean.dtype, sigma.dtype}
@@ -160,4 +191,12 @@ def load_reference(path: Path) -> ReferenceStatistics:
         raise FileError(f"{path}: sigma is no covariance (symmetric, not negative); {REMEDY}")
     if n < 2 or not (mean.isfinite().all() and sigma.isfinite().all()):
         raise FileError(f"{path}: holds NaN, infinity or fewer than two images; {REMEDY}")
-    return ReferenceStatistics(Statistics(n, mean, sigma * (n - 1)), features, fingerprint, source)
+    if vectors is not None and not (
+        vectors.dtype == torch.float32
+        and vectors.shape[1:] == (dim,)
+        and len(vectors) <= n
+        and vectors.isfinite().all()
+    ):
+        raise FileError(f"{path}: vectors are no finite float32 features (M, {dim}); {REMEDY}")
+    statistics = Statistics(n, mean, sigma * (n - 1))
+    return ReferenceStatistics(statistics, features, fingerprint, source, vectors)

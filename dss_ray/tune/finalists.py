@@ -11,7 +11,8 @@ from dss_ray.api import DOMAIN
 from dss_ray.bundle import load_bundle
 from dss_ray.config.sweep import Evaluation, SweepSettings
 from dss_ray.errors import DssError
-from dss_ray.evaluation.evaluate import ChunkResult, combine
+from dss_ray.evaluation.chunk import ChunkResult
+from dss_ray.evaluation.evaluate import combine
 from dss_ray.evaluation.judge import Judge
 from dss_ray.evaluation.plan import EvaluationPlan
 from dss_ray.records.leaderboard import best_of_each

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dss_ray.api import DOMAIN, Evaluated, evaluate_part
+from dss_ray.api import DOMAIN, Evaluated, evaluate_part, summary
 from dss_ray.bundle import Bundle
 from dss_ray.config.sweep import Resources
 from dss_ray.errors import DssError
-from dss_ray.evaluation.evaluate import ChunkResult, combine
-from dss_ray.evaluation.figures import figures
+from dss_ray.evaluation.chunk import ChunkResult
+from dss_ray.evaluation.evaluate import combine
+from dss_ray.evaluation.figures import need_extractor, need_vectors
 from dss_ray.evaluation.judge import Judge
 from dss_ray.evaluation.plan import EvaluationPlan
 from dss_ray.models.guidance import guide_steps
@@ -31,8 +32,8 @@ class Shard:
         guidance: scale, or one per query.
         table: the solver as JSON.
         plan: the samples.
-        metrics: "fid", "rmse".
-        judge: extractor and statistics of the "fid".
+        metrics: of "fid", "precision", "recall" and "rmse".
+        judge: extractor and statistics of all but "rmse".
         device: where the model goes.
     """
 
@@ -86,7 +87,8 @@ def run_chunks(shard: Shard, indices: range) -> list[ChunkResult]:
     use_assigned_cpus()
     table = SolverTable.from_json(shard.table)
     guided = guide_steps(load(shard.model, shard.device), shard.guidance, table.nfe)
-    extractor = judged_by(shard.model, shard.judge)[0] if "fid" in shard.metrics else None
+    judged = need_extractor(shard.metrics)
+    extractor = judged_by(shard.model, shard.judge)[0] if judged else None
     return [
         evaluate_part(guided, table, shard.plan, index, metrics=shard.metrics, extractor=extractor)
         for index in indices
@@ -108,7 +110,9 @@ def evaluate_on_cluster(
     Raises:
         UsageError: if the cluster cannot be reached.
     """
-    reference = judged_by(model, judge)[1] if "fid" in metrics else None
+    reference = judged_by(model, judge)[1] if need_extractor(metrics) else None
+    if reference and need_vectors(metrics):
+        reference.require_vectors()  # before any sample is drawn
     shards = [
         Shard(
             model=model,
@@ -132,5 +136,4 @@ def evaluate_on_cluster(
     finally:
         ray.shutdown()
     results = [combine(done[number], reference) for number in range(len(shards))]
-    features = reference.label if reference else None
-    return Evaluated(solver.table.nfe, figures(results), features)
+    return summary(solver, metrics, results)

@@ -64,6 +64,14 @@ def test_evaluate_measures_at_the_guidance_that_is_asked_for(run):
     assert plain["metrics"]["rmse"]["mean"] != guided["metrics"]["rmse"]["mean"]
 
 
+def test_precision_and_recall_name_the_extractor_that_judges(run):
+    asked = "--metrics=precision,recall", "--features=digits-mlp", "--seeds=0,1"
+    found = run("evaluate", "ab2", "--nfe=3", *DIGITS, *asked, "--json").document
+    assert (list(found["metrics"]), found["features"]) == (["precision", "recall"], "digits-mlp")
+    assert all(0 <= value <= 1 for one in found["metrics"].values() for value in one["values"])
+    assert "recall[digits-mlp]" in run("evaluate", "ab2", "--nfe=3", *DIGITS, *asked).out
+
+
 def test_people_read_the_distance_under_its_extractors_name(run):
     assert "FID[digits-cnn]" in run("evaluate", "ab2", "--nfe=3", *DIGITS, "--seeds=0").out
 

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from dss_ray.errors import DivergedError, UsageError
-from dss_ray.evaluation.evaluate import combine, evaluate, evaluate_chunk
+from dss_ray.evaluation.chunk import evaluate_chunk
+from dss_ray.evaluation.evaluate import combine, evaluate
 from dss_ray.evaluation.images import decoded
+from dss_ray.evaluation.neighbours import precision_recall
 from dss_ray.evaluation.plan import EvaluationPlan
 from dss_ray.evaluation.reference_statistics import (
     TEACHER,
@@ -45,7 +47,15 @@ def run_chunks(model, extractor, order):
 def run_chunk(model, extractor, ends, index):
     chunk = PLAN[index]
     known = ends[chunk.first : chunk.first + chunk.count]
-    return evaluate_chunk(model, euler(3), PLAN, index, extractor=extractor, reference_end=known)
+    return evaluate_chunk(
+        model,
+        euler(3),
+        PLAN,
+        index,
+        extractor=extractor,
+        keep_features=extractor is not None,
+        reference_end=known,
+    )
 
 
 def test_an_exact_solver_has_no_rmse(model):
@@ -64,7 +74,13 @@ def test_rmse_is_per_element_over_the_samples_that_have_a_reference(model):
 def test_sharded_chunks_in_any_order_give_the_bits_of_the_serial_run(model, extractor):
     ends, reference = exact_ends(model, PLAN) + 0.1, target(extractor)
     whole = evaluate(
-        model, euler(3), PLAN, extractor=extractor, reference=reference, reference_end=ends
+        model,
+        euler(3),
+        PLAN,
+        extractor=extractor,
+        reference=reference,
+        keep_features=True,
+        reference_end=ends,
     )
     shards = [run_chunk(model, extractor, ends, index) for index in (2, 0, 1)]
     sharded = combine(shards, reference)
@@ -84,6 +100,28 @@ def test_the_distance_is_that_of_all_images_at_once(model, extractor):
     result = evaluate(model, euler(1), PLAN, extractor=extractor, reference=itself)
     assert result.fid < 1e-9
     assert (result.features, result.reference) == ("digits-cnn", "itself")
+
+
+def test_precision_and_recall_are_those_of_all_images_at_once(model, extractor):
+    reference = target(extractor)
+    found = combine(run_chunks(model, extractor, [2, 0, 1]), reference)
+    ends = exact_ends(model, PLAN)
+    with torch.no_grad():
+        features = extractor(decoded(model, ends) / 255)
+    expected = precision_recall(reference.vectors, features)
+    assert (found.precision, found.recall) == (expected.precision, expected.recall)
+
+
+def test_features_that_nobody_asked_for_are_not_kept(model, extractor):
+    assert evaluate_chunk(model, euler(1), PLAN, 0, extractor=extractor).features is None
+    result = evaluate(model, euler(1), PLAN, extractor=extractor, reference=target(extractor))
+    assert (result.precision, result.recall) == (None, None)
+
+
+def test_a_reference_without_features_has_no_precision_and_says_how_to_get_it(model, extractor):
+    reference = replace(target(extractor), vectors=None)
+    with pytest.raises(UsageError, match="dss-ray reference IMAGES"):
+        combine(run_chunks(model, extractor, [0]), reference)
 
 
 def test_without_reference_images_the_teacher_is_the_reference_and_is_named(model, extractor):

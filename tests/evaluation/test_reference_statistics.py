@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from dss_ray.errors import FileError, UsageError
+from dss_ray.evaluation import reference_statistics as module
 from dss_ray.evaluation.frechet import frechet_distance
 from dss_ray.evaluation.images import read_images
 from dss_ray.evaluation.reference_statistics import (
@@ -40,6 +41,33 @@ def test_a_file_gives_them_back(path, reference, extractor):
     assert (loaded.source, loaded.statistics.n) == ("images", 620)
     assert torch.equal(loaded.statistics.mean, reference.statistics.mean)
     assert frechet_distance(loaded.statistics, reference.statistics) < 1e-12
+
+
+def test_a_file_gives_the_features_back_to_the_bit(path, reference, extractor):
+    with torch.no_grad():
+        features = extractor(torch.from_numpy(PIXELS)[:, None] / 255)
+    assert torch.allclose(reference.vectors, features, atol=1e-6)
+    assert torch.equal(load_reference(path).require_vectors(), reference.vectors)
+
+
+def test_of_many_images_a_random_part_keeps_its_features(monkeypatch, extractor):
+    batches = torch.from_numpy(PIXELS)[:, None].split(250)
+    everything = reference_statistics(batches, extractor, "x")
+    monkeypatch.setattr(module, "KEPT", 100)
+    some = reference_statistics(batches, extractor, "x")
+    assert torch.equal(some.statistics.m2, everything.statistics.m2)
+    rows = [int((everything.vectors == row).all(1).nonzero()) for row in some.vectors]
+    assert len(rows) == 100
+    assert rows == sorted(set(rows))
+    assert all(sum(first <= row < first + 250 for row in rows) > 20 for first in (0, 250))
+
+
+def test_a_file_without_features_serves_all_but_the_metrics_of_neighbours(path):
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files if name != "vectors"}
+    np.savez(path, **arrays)
+    with pytest.raises(UsageError, match=r"need the features themselves; `dss-ray reference"):
+        load_reference(path).require_vectors()
 
 
 def test_other_tools_find_mu_and_sigma_without_pickle(path, reference):
@@ -92,6 +120,10 @@ def test_flipped_bytes_are_refused_or_harmless(path, reference):
         ({"sigma": np.zeros((48, 47))}, r"and torch.float64 \(48, 47\)"),
         ({"mu": np.full(48, np.nan)}, "NaN"),
         ({"n": np.int64(1)}, "fewer than two"),
+        ({"vectors": np.zeros((5, 47), np.float32)}, r"no finite float32 features \(M, 48\)"),
+        ({"vectors": np.zeros((5, 48))}, r"no finite float32 features"),
+        ({"vectors": np.full((5, 48), np.inf, np.float32)}, r"no finite float32 features"),
+        ({"vectors": np.zeros((621, 48), np.float32)}, r"no finite float32 features"),
         ({"n": np.array(["many"])}, "no readable reference statistics"),
         ({"mu": np.array("text")}, "no readable reference statistics"),
     ],

@@ -15,6 +15,7 @@ def test_the_recipe_reproduces_the_shipped_statistics(features):
     assert shipped.fingerprint == made.fingerprint
     torch.testing.assert_close(shipped.statistics.mean, made.statistics.mean, rtol=0, atol=1e-5)
     assert frechet_distance(shipped.statistics, made.statistics) < 1e-6
+    torch.testing.assert_close(shipped.vectors, made.vectors, rtol=0, atol=1e-4)
 
 
 def test_the_command_writes_them(tmp_path):
