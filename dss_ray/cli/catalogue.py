@@ -22,7 +22,7 @@ def models() -> Result:
     table = Table(*heads, box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         shape = " x ".join(map(str, row["sample_shape"]))
-        times = f"{row['t_min']:g} to {row['t_max']:g}"
+        times = f"{row['t_min']:.4g} to {row['t_max']:.4g}"
         classes = "-" if row["num_classes"] is None else str(row["num_classes"])
         table.add_row(row["name"], shape, classes, times, row["features"] or "-")
     return Result(rows, Group(table, caption))
