@@ -15,7 +15,7 @@ from dss_ray.errors import FileError, UsageError, require_known, unknown
 from dss_ray.evaluation.judge import Judge
 from dss_ray.models.guidance import guide
 from dss_ray.models.zoo import load_model
-from dss_ray.search.gradient import OBJECTIVES
+from dss_ray.search.objective import TARGETS
 from dss_ray.search.result import SearchSettings
 from dss_ray.search.run import parse_chain
 from dss_ray.solver.classical import CLASSICAL
@@ -222,7 +222,7 @@ CHECKS: dict[str, Callable[[str], Any]] = {
     "method": parse_chain,
     "grid": check_grid,
     "start": lambda name: require_known("starting table", name, CLASSICAL),
-    "objective": lambda name: require_known("objective", name, OBJECTIVES),
+    "objective": lambda name: require_known("objective", name, TARGETS),
 }
 
 

@@ -1,7 +1,8 @@
 """The paper's recipe, exactly (Differentiable Solver Search, arXiv 2505.21114, section 5)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,11 +11,13 @@ from torch.nn.functional import huber_loss
 from dss_ray.models.cache import Entry, cached
 from dss_ray.models.meter import Meter
 from dss_ray.models.teacher import Teacher
-from dss_ray.search.gradient import Descent, descend, trajectory_loss
+from dss_ray.search.descent import Descent, descend
 from dss_ray.search.lion import Lion
-from dss_ray.search.parametrization import Parametrization
-from dss_ray.search.result import Batch, Batches, SearchResult, SearchSettings
+from dss_ray.search.objective import trajectory_residual
+from dss_ray.search.result import Batch, Batches, Journal, SearchResult, SearchSettings
+from dss_ray.search.space import Space, softmax_knots
 from dss_ray.solver.classical import classical_table
+from dss_ray.solver.forms import velocity_table
 from dss_ray.solver.grids import make_grid
 from dss_ray.solver.reference import Knots, Trajectories, require_finite
 from dss_ray.solver.sampling import steps
@@ -78,10 +81,11 @@ class EulerStream:
         return cached(self.teacher.key("euler", first=index * size, samples=size), build)
 
 
-def paper_objective(states: Sequence[Tensor], batch: Batch, knots: Tensor) -> Tensor:
-    """The trajectory's square error plus a thousand times the end state's Huber loss."""
+def paper_objective(states: Sequence[Tensor], batch: Batch, table: SolverTable) -> Tensor:
+    """The sum over knots of the mean square error, and a thousand times the end's Huber loss."""
+    path = trajectory_residual(states, batch, table.knots).square().mean() * table.nfe
     huber = huber_loss(states[-1], batch.end, delta=HUBER_DELTA)
-    return trajectory_loss(states, batch, knots) + HUBER_WEIGHT * huber
+    return path + HUBER_WEIGHT * huber
 
 
 def euler_table(nfe: int, first: float, last: float) -> SolverTable:
@@ -97,22 +101,40 @@ def coefficient_mask(nfe: int) -> Tensor:
     return mask
 
 
+def paper_space(nfe: int, first: float, last: float) -> Space:
+    """Softmax times and the published lower coefficients, rows summing to one, around Euler."""
+    rows, columns = coefficient_mask(nfe).nonzero(as_tuple=True)
+
+    def table(coordinates: Tensor) -> SolverTable:
+        lower = coordinates.new_zeros(nfe, nfe).index_put((rows, columns), coordinates[nfe:])
+        knots = softmax_knots(coordinates[:nfe], first, last)
+        return velocity_table(knots, lower + torch.diag(1 - lower.sum(1)))
+
+    return Space(torch.zeros(nfe + len(rows), dtype=torch.float64), table)
+
+
 def paper(
-    velocity: Meter, reference: Batches, start: SolverTable, settings: SearchSettings
+    velocity: Meter,
+    reference: Batches,
+    start: SolverTable,
+    settings: SearchSettings,
+    *,
+    journal: Journal | None = None,
 ) -> SearchResult:
     """Lion at a constant rate of 0.01 on 1,565 batches of 32, from Euler on the uniform grid.
 
     The recipe starts from its own table and searches without guidance: ``start`` gives N and the
-    time range alone, and ``reference`` is meant to be an ``EulerStream`` of the unguided teacher.
+    time range alone, ``settings`` the memory, and ``reference`` is meant to be an ``EulerStream``
+    of the unguided teacher.
     """
-    del settings
     first, last = float(start.knots[0]), float(start.knots[-1])
-    euler = Parametrization.of(euler_table(start.nfe, first, last))
     descent = Descent(
+        stage="paper",
         objective=paper_objective,
-        optimizer=lambda parameters: Lion(parameters, lr=LEARNING_RATE),
+        optimizer=partial(Lion, lr=LEARNING_RATE),
         iterations=ITERATIONS,
         batch_size=BATCH_SIZE,
         falling=False,
+        memory=settings.memory,
     )
-    return descend(velocity, reference, replace(euler, mask=coefficient_mask(start.nfe)), descent)
+    return descend(velocity, reference, paper_space(start.nfe, first, last), descent, journal)

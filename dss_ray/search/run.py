@@ -9,8 +9,9 @@ from dss_ray.models.guidance import GuidedModel, guide
 from dss_ray.models.meter import Meter
 from dss_ray.models.protocol import VelocityModel
 from dss_ray.models.teacher import Teacher
-from dss_ray.search.gradient import OBJECTIVES, gradient
+from dss_ray.search.gradient import gradient
 from dss_ray.search.least_squares import least_squares
+from dss_ray.search.objective import TARGETS
 from dss_ray.search.paper import ITERATIONS, EulerStream, paper
 from dss_ray.search.result import Batch, Batches, SearchResult, SearchSettings
 from dss_ray.solver.classical import classical_table
@@ -113,7 +114,7 @@ def run_search(
     """
     settings = settings or SearchSettings()
     stages, guided = parse_chain(method), guide(model, guidance)
-    require_known("objective", settings.objective, OBJECTIVES)
+    require_known("objective", settings.objective, TARGETS)
     screened = grid == "auto" and stages[0] == "least-squares" and isinstance(start, str)
     grid, table = starting_point(guided, nfe, "uniform" if grid == "auto" else grid, start)
     span = float(table.knots[0]), float(table.knots[-1])

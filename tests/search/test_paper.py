@@ -7,8 +7,13 @@ from dss_ray.models.guidance import guide
 from dss_ray.models.teacher import Teacher
 from dss_ray.search import paper as recipe
 from dss_ray.search.lion import Lion
-from dss_ray.search.paper import EulerStream, coefficient_mask, euler_table, paper_objective
-from dss_ray.search.parametrization import Parametrization
+from dss_ray.search.paper import (
+    EulerStream,
+    coefficient_mask,
+    euler_table,
+    paper_objective,
+    paper_space,
+)
 from dss_ray.search.run import run_search
 from dss_ray.solver.sampling import sample, steps
 
@@ -20,20 +25,27 @@ def stream(counted):
 
 @pytest.mark.parametrize("nfe", range(1, 16))
 def test_it_searches_the_published_number_of_parameters(nfe):
-    mask = coefficient_mask(nfe)
+    mask, start = coefficient_mask(nfe), paper_space(nfe, 0.0, 1.0).coordinates
     limits = {5: 2 + 3, 6: 3 + 4}  # the last two rows keep one coefficient each
-    assert nfe + int(mask.sum()) == nfe + nfe * (nfe - 1) // 2 - limits.get(nfe, 0)
+    assert len(start) == nfe + nfe * (nfe - 1) // 2 - limits.get(nfe, 0)
+    assert len(start) == nfe + int(mask.sum())
     assert not mask.triu().any()
     assert mask.diagonal(-1).all()
 
 
 def test_it_starts_as_euler_on_the_uniform_grid():
-    start = Parametrization.of(euler_table(6, 0.0, 1.0))
-    torch.testing.assert_close(start.logits, start.logits[:1].expand(6))
-    assert not start.lower.any()
-    table = start.table()
+    space = paper_space(6, 0.0, 1.0)
+    assert not space.coordinates.any()
+    table = space.table(space.coordinates)
     torch.testing.assert_close(table.knots, torch.linspace(0, 1, 7, dtype=torch.float64))
     torch.testing.assert_close(table.weights, torch.ones(6, 6).double().tril() / 6)
+
+
+def test_its_coefficients_stay_within_the_published_orders():
+    space = paper_space(6, 0.1, 0.9)
+    moved = space.table(torch.linspace(0.1, 0.9, len(space.coordinates), dtype=torch.float64))
+    rows = moved.weights.diff(dim=0, prepend=torch.zeros(1, 6).double())
+    assert torch.equal(rows != 0, coefficient_mask(6).logical_or(torch.eye(6).bool()))
 
 
 def test_its_numbers_are_the_published_ones():
@@ -79,7 +91,7 @@ def published_loss(states, batch, knots):
 def test_its_loss_is_the_published_one(oracle, stream):
     batch, table = stream.batch(0, 32), euler_table(7, 0.0, 1.0)
     states = [state for _, state in steps(oracle, table, batch.noise, batch.label)]
-    ours = paper_objective(states, batch, table.knots)
+    ours = paper_objective(states, batch, table)
     assert float(ours) == pytest.approx(float(published_loss(states, batch, table.knots)), rel=1e-4)
 
 
@@ -100,9 +112,10 @@ def test_it_runs_in_full_and_beats_euler(oracle, counted, monkeypatch):
     nfe, rates = 5, rates_of(monkeypatch)
     found = run_search(counted, nfe, method="paper", guidance=2.0)
     assert rates == [0.01] * 1565
-    assert found.evaluations == 3 * nfe * 32 * 1565
+    # three evaluations tell how much memory the search takes
+    assert found.evaluations == 3 * nfe * 32 * 1565 + 3
     assert found.reference_evaluations == 100 * 32 * 1565
-    assert counted.samples == nfe * 32 * 1565 + found.reference_evaluations
+    assert counted.samples == nfe * 32 * 1565 + 3 + found.reference_evaluations
     judge = Teacher(guide(oracle, 1.0), "evaluation", 0)
     (noise, label), end = judge.noise(0, 1000), judge.ends(0, 1000)
     ours, euler = (
