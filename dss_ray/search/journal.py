@@ -1,6 +1,7 @@
 """A file that keeps the state of an interrupted search, stage by stage."""
 
 import logging
+from glob import escape
 from pathlib import Path
 
 from torch import Tensor
@@ -30,17 +31,15 @@ class FileJournal:
             return {}
         try:
             tensors, document = checkpoint.read(self.path)
-            sound = document["digest"] == checkpoint.fingerprint(tensors, document["key"])
+            key, digest = document["key"], document["digest"]
         except (FileError, OSError, KeyError, TypeError) as error:
-            tensors, document, sound = {}, {}, False
-            log.warning("%s cannot be read (%s): the search starts anew", self.path, error)
-        else:
-            if not sound:
-                log.warning("%s is corrupt: the search starts anew", self.path)
-        if not sound or document["key"] != self.key:
+            log.warning("the search starts anew: %s cannot be read (%s)", self.path, error)
+            return {}
+        if digest != checkpoint.fingerprint(tensors, key):
+            log.warning("the search starts anew: %s is corrupt", self.path)
             return {}
         stages = dict[str, dict[str, Tensor]]()
-        for name, tensor in tensors.items():
+        for name, tensor in tensors.items() if key == self.key else ():
             stage, _, field = name.rpartition("/")
             stages.setdefault(stage, {})[field] = tensor
         return stages
@@ -73,5 +72,6 @@ class FileJournal:
     def remove(self) -> None:
         """Delete the file: the search is done."""
         self.stages = {}
-        for path in (self.path, *self.path.parent.glob(f"{self.path.name}.*.part")):
+        drafts = self.path.parent.glob(f"{escape(self.path.name)}.*.part")  # of killed processes
+        for path in (self.path, *drafts):
             path.unlink(missing_ok=True)
