@@ -23,8 +23,8 @@ from dss_ray.models.guidance import GuidedModel, guide_steps, one_flow
 from dss_ray.models.protocol import VelocityModel
 from dss_ray.models.teacher import Teacher
 from dss_ray.models.zoo import load_model
-from dss_ray.search.result import SearchSettings
-from dss_ray.search.run import run_search
+from dss_ray.search.result import Journal, Progress, SearchSettings
+from dss_ray.search.run import DEFAULT_METHOD, run_search
 from dss_ray.solver.classical import CLASSICAL, classical_table
 from dss_ray.solver.grids import make_grid
 from dss_ray.solver.published import published_names, published_table
@@ -109,12 +109,13 @@ def search(
     model: VelocityModel,
     nfe: int,
     *,
-    method: str = "least-squares",
+    method: str = DEFAULT_METHOD,
     guidance: float = 1.0,
     grid: str = "auto",
     start: str | SolverTable = "ab2",
     settings: SearchSettings | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    journal: Journal | None = None,
+    progress: Progress | None = None,
 ) -> Bundle:
     """Search a solver of ``nfe`` queries for ``model``; see ``dss_ray.search.run.run_search``."""
     settings = settings or SearchSettings()
@@ -126,6 +127,7 @@ def search(
         grid=grid,
         start=start,
         settings=settings,
+        journal=journal,
         progress=progress,
     )
     provenance = SearchProvenance(

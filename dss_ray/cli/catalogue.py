@@ -49,7 +49,7 @@ def solvers() -> Result:
     from rich.table import Table
 
     with stage("loading the solvers"):
-        from dss_ray.search.run import METHODS
+        from dss_ray.search.stages import METHODS
         from dss_ray.solver.classical import CLASSICAL
         from dss_ray.solver.grids import GRIDS
         from dss_ray.solver.published import published_names, published_table

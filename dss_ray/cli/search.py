@@ -21,7 +21,7 @@ def search(
     model: options.Model,
     *,
     nfe: options.SearchNfe,
-    method: options.Method = "least-squares",
+    method: options.Method = "least-squares+gauss-newton",
     guidance: options.SearchGuidance = 1.0,
     grid: options.StartGrid = "auto",
     start: options.Start = "ab2",

@@ -15,9 +15,10 @@ from dss_ray.errors import FileError, UsageError, require_known, unknown
 from dss_ray.evaluation.judge import Judge
 from dss_ray.models.guidance import guide
 from dss_ray.models.zoo import load_model
-from dss_ray.search.objective import TARGETS
-from dss_ray.search.result import SearchSettings
+from dss_ray.search.objective import parse_loss
+from dss_ray.search.result import TARGETS, SearchSettings
 from dss_ray.search.run import parse_chain
+from dss_ray.search.space import SPACES
 from dss_ray.solver.classical import CLASSICAL
 from dss_ray.solver.grids import make_grid
 
@@ -223,6 +224,8 @@ CHECKS: dict[str, Callable[[str], Any]] = {
     "grid": check_grid,
     "start": lambda name: require_known("starting table", name, CLASSICAL),
     "objective": lambda name: require_known("objective", name, TARGETS),
+    "loss": parse_loss,
+    "space": lambda name: require_known("space", name, ("auto", *SPACES)),
 }
 
 

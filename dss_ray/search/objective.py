@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 
 from dss_ray.errors import UsageError, require_known
-from dss_ray.search.result import Batch
+from dss_ray.search.result import TARGETS, Batch
 from dss_ray.solver.sampling import differences
 from dss_ray.solver.table import SolverTable
 
 Features = Callable[[Tensor], Tensor]  # end states (B, *sample_shape) -> features (B, F)
 Residual = Callable[[Sequence[Tensor], Batch, Tensor], Tensor]
-TARGETS = ("end", "trajectory", "features")
 LOSSES = ("square", "huber", "lp")
 SMALLEST = 1e-6  # residuals and coefficients below count as this where one divides by them
 
@@ -45,7 +44,7 @@ class Loss:
         return torch.where(size <= self.parameter, residual.square(), bent)
 
     def weight(self, residual: Tensor) -> Tensor:
-        """w = rho'(r) / (2 r): iteratively reweighted least squares has the same gradient."""
+        """The weight rho'(r) / (2 r): reweighted least squares has the same gradient."""
         if self.name == "square":
             return torch.ones_like(residual)
         size = residual.detach().abs().clamp(min=SMALLEST)

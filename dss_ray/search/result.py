@@ -1,6 +1,7 @@
 """What an inner search is asked and what it returns."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -8,6 +9,8 @@ from torch import Tensor
 
 from dss_ray.errors import UsageError, require_known
 from dss_ray.solver.table import SolverTable
+
+Progress = Callable[[int, int], None]  # units of work done, and those in all
 
 
 class Batch(Protocol):
@@ -53,7 +56,12 @@ class Batches(Protocol):
         ...
 
 
-NAMES = {"optimizer": ("adam", "lion"), "precision": ("float32", "bfloat16", "float16")}
+TARGETS = ("end", "trajectory", "features")
+NAMES = {
+    "objective": TARGETS,
+    "optimizer": ("adam", "lion"),
+    "precision": ("float32", "bfloat16", "float16"),
+}
 
 
 @dataclass(frozen=True)

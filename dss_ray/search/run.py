@@ -1,31 +1,27 @@
 """Run a method or a chain of methods: the result of one starts the next."""
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from __future__ import annotations
+
+from dataclasses import dataclass
 
 from dss_ray.errors import UsageError, require_known
 from dss_ray.models.guidance import GuidedModel, guide
-from dss_ray.models.meter import Meter
 from dss_ray.models.protocol import VelocityModel
 from dss_ray.models.teacher import Teacher
-from dss_ray.search.gradient import gradient
-from dss_ray.search.least_squares import least_squares
-from dss_ray.search.objective import TARGETS
-from dss_ray.search.paper import ITERATIONS, EulerStream, paper
-from dss_ray.search.result import Batch, Batches, SearchResult, SearchSettings
+from dss_ray.search.objective import parse_loss
+from dss_ray.search.paper import EulerStream
+from dss_ray.search.result import Batches, Journal, Progress, SearchResult, SearchSettings
+from dss_ray.search.screening import screen
+from dss_ray.search.space import SPACES
+from dss_ray.search.stages import METHODS, StageJournal, metered, run_stage
 from dss_ray.solver.classical import classical_table
 from dss_ray.solver.grids import make_grid
 from dss_ray.solver.table import SolverTable
 
-Progress = Callable[[int, int], None]
-Method = Callable[[Meter, Batches, SolverTable, SearchSettings], SearchResult]
-METHODS: dict[str, Method] = {"least-squares": least_squares, "gradient": gradient, "paper": paper}
-SCREENED_GRIDS = (  # the best of 25 power grids on the digits at N = 4, 6 and 10, and relatives
-    "uniform", "cosine", "shift:0.7", "power:0.8:1", "power:0.8:1.2", "power:1:1.2", "power:1:1.4",
-    "power:1.2:1.4", "power:1.2:1.7", "power:1.4:1.7",
-)  # fmt: skip
-SCREENING_SAMPLES = 32
+DEFAULT_METHOD = "least-squares+gauss-newton"
+FINER = 0.05  # of least squares' error: how exact the teacher of later stages has to be
+TEACHER_STEPS = 4  # for each of the student's, at least
+MOST_QUERIES = 160  # so that the finest teacher, of 640 steps, has four times as many
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,23 +50,35 @@ class Search:
     reference_seconds: float
 
 
-@dataclass(frozen=True)
-class Told:
-    """A source of trajectories that tells how far a stage has come each time it is asked."""
+class Target:
+    """The teacher's trajectories that a search aims at, as exact as the student needs.
 
-    source: Batches
-    progress: Progress | None
-    iterations: int
+    Attributes:
+        reference: the trajectories.
+        seconds: wall seconds that they took when they were solved.
+        evaluations: network evaluations that they took.
+    """
 
-    def batch(self, index: int, size: int) -> Batch:
-        """The source's batch."""
-        if self.progress:
-            self.progress(index, self.iterations)
-        return self.source.batch(index, size)
+    def __init__(self, teacher: Teacher, samples: int, progress: Progress | None) -> None:
+        self.teacher, self.samples, self.progress = teacher, samples, progress
+        self.solve()
+
+    def solve(self) -> None:
+        """Take the trajectories from the cache, or solve them."""
+        found = self.teacher.reference(self.samples, self.progress)
+        self.reference, self.seconds, self.evaluations = found
+
+    def refine(self, error: float) -> None:
+        """Make the teacher finer where its error is not far below ``error``, a student's rmse."""
+        size = float(self.reference.end.square().mean().sqrt())
+        finer = self.teacher.refined(FINER * error / size)
+        if finer.tolerance < self.teacher.error:
+            self.teacher = finer
+            self.solve()
 
 
 def parse_chain(method: str) -> list[str]:
-    """The stages of a chain such as ``least-squares+gradient``.
+    """The stages of a chain such as ``least-squares+gauss-newton``.
 
     Raises:
         UsageError: if a stage is unknown, or ``paper``, which has its own start, is not the first.
@@ -87,64 +95,71 @@ def run_search(
     model: VelocityModel,
     nfe: int,
     *,
-    method: str = "least-squares",
+    method: str = DEFAULT_METHOD,
     guidance: float = 1.0,
     grid: str = "auto",
     start: str | SolverTable = "ab2",
     settings: SearchSettings | None = None,
+    journal: Journal | None = None,
     progress: Progress | None = None,
 ) -> Search:
     """Search a solver of ``nfe`` queries for ``model``.
 
     Args:
         model: what is to be sampled.
-        nfe: number of velocity queries.
+        nfe: number of velocity queries, at most 160.
         method: a method or a chain of methods joined by "+".
         guidance: guidance scale of the search; ``paper`` searches without guidance all the same.
         grid: starting grid; "auto" screens a few where least squares comes first, else it is
             "uniform".
         start: starting table: a classical name on that grid, or a table, which has its own grid.
         settings: of the methods.
-        progress: called with the iterations done and those in all, stage by stage.
+        journal: where the state is kept, so that the same call goes on after an interruption.
+        progress: called with the units of work done and those in all, stage by stage.
 
     Raises:
         UsageError: for an unknown method, grid, start or objective, or a table that does not fit.
         DivergedError: if the search or its reference meets NaN or infinity.
         ConvergenceError: if the reference does not converge.
     """
-    settings = settings or SearchSettings()
-    stages, guided = parse_chain(method), guide(model, guidance)
-    require_known("objective", settings.objective, TARGETS)
+    settings, stages = settings or SearchSettings(), parse_chain(method)
+    parse_loss(settings.loss)
+    require_known("space", settings.space, ("auto", *SPACES))
+    if nfe > MOST_QUERIES:
+        raise UsageError(f"nfe: a search takes at most {MOST_QUERIES} queries, got {nfe}")
+    guided = guide(model, guidance)
     screened = grid == "auto" and stages[0] == "least-squares" and isinstance(start, str)
     grid, table = starting_point(guided, nfe, "uniform" if grid == "auto" else grid, start)
     span = float(table.knots[0]), float(table.knots[-1])
     stream = EulerStream(Teacher(guide(model, 1.0), "search", settings.seed, span))
-    reference: Batches = stream
-    reference_seconds, reference_evaluations, results = 0.0, 0, list[SearchResult]()
+    results, target = list[SearchResult](), None
     if stages != ["paper"]:
-        teacher = Teacher(guided, "search", settings.seed, span)
-        reference, reference_seconds, reference_evaluations = teacher.reference(settings.samples)
-    if screened:
-        grid, screening = screen(guided, reference, nfe, settings)
-        results, table = [screening], screening.table
-    for stage in stages:
-        if stage == "paper":
-            told = Told(stream, progress, ITERATIONS)
-            result = paper(metered(stream.teacher.model), told, table, settings)
+        teacher = Teacher(guided, "search", settings.seed, span, fewest=TEACHER_STEPS * nfe)
+        target = Target(teacher, settings.samples, progress)
+    for number, stage in enumerate(stages, 1):
+        source: Batches = stream if stage == "paper" or target is None else target.reference
+        if screened and number == 1:
+            velocity = metered(guided, settings)
+            grid, result = screen(velocity, source, guided, nfe, settings)
         else:
-            told = Told(reference, progress, (settings.iterations or 100) if stage == "gradient" else 1)
-            result = METHODS[stage](metered(guided), told, table, settings)
+            owner = stream.teacher.model if stage == "paper" else guided
+            kept = journal and StageJournal(journal, number)
+            result = run_stage(
+                stage, owner, source, table, settings, journal=kept, progress=progress
+            )
+        if target and stage == "least-squares" and number < len(stages):
+            target.refine(result.history[-1][1])
         results.append(result)
         table = result.table
     return Search(
         table=table,
         grid="uniform" if stages[0] == "paper" else grid,
-        history=histories(stages, results[-len(stages) :]),
+        history=histories(stages, results),
         evaluations=sum(result.evaluations for result in results),
         seconds=sum(result.seconds for result in results),
         network_seconds=sum(result.network_seconds for result in results),
-        reference_evaluations=reference_evaluations + stream.evaluations,
-        reference_seconds=reference_seconds + stream.seconds,
+        reference_evaluations=stream.evaluations + (target.evaluations if target else 0),
+        reference_seconds=stream.seconds + (target.seconds if target else 0.0),
     )
 
 
@@ -171,30 +186,3 @@ def histories(stages: list[str], results: list[SearchResult]) -> dict[str, list[
         for number, stage in enumerate(stages, 1)
     ]
     return {name: result.history for name, result in zip(names, results, strict=True)}
-
-
-def metered(model: GuidedModel) -> Meter:
-    """A fresh meter on a guided model."""
-    return Meter(model, model.evaluations_per_query)
-
-
-def screen(
-    model: GuidedModel, reference: Batches, nfe: int, settings: SearchSettings
-) -> tuple[str, SearchResult]:
-    """The grid on which least squares on a few samples ends nearest to the teacher.
-
-    Returns:
-        Its name and the result of least squares there, with the cost of all grids.
-    """
-    meter, began = metered(model), time.perf_counter()
-    lean, found = replace(settings, samples=SCREENING_SAMPLES), dict[str, SearchResult]()
-    for grid in SCREENED_GRIDS:
-        table = classical_table("euler", make_grid(grid, nfe, model.t_min, model.t_max))
-        found[grid] = least_squares(meter, reference, table, lean)
-    best = min(found, key=lambda grid: found[grid].history[-1][1])
-    return best, replace(
-        found[best],
-        seconds=time.perf_counter() - began,
-        evaluations=meter.evaluations,
-        network_seconds=meter.seconds,
-    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -117,11 +118,19 @@ def velocity_tangents(
         value = velocity(*at, label)
         return value, value.new_zeros(0, *value.shape)
 
-    def one(dx: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
-        moved: tuple[Tensor, Tensor] = jvp(lambda x, t: velocity(x, t, label), at, (dx, dt))
-        return moved
-
-    with sdpa_kernel(SDPBackend.MATH):
-        value, slope = vmap(one, out_dims=(None, 0))(*tangents)
+    with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no forward mode
+        value, slope = derivatives(lambda x, t: velocity(x, t, label), at, tangents)
     velocity.evaluations += velocity.evaluations_per_query * count * len(at[0])
+    return value, slope
+
+
+def derivatives(
+    function: Callable[..., Tensor], at: tuple[Tensor, ...], tangents: tuple[Tensor, ...]
+) -> tuple[Tensor, Tensor]:
+    """The value of ``function`` and its derivatives (K, ...) along K tangents of its arguments."""
+
+    def one(*moved: Tensor) -> Any:
+        return jvp(function, at, moved)
+
+    value, slope = vmap(one, out_dims=(None, 0))(*tangents)  # type: ignore[arg-type]
     return value, slope

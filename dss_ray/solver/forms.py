@@ -59,7 +59,8 @@ def data_weights(table: SolverTable) -> Tensor:
     before = torch.cat([torch.zeros_like(table.weights[:1]), table.weights[:-1]])
     predictions = before + torch.diag(remaining[:-1])  # of the data, on the velocities
     mixed = (table.weights - ratio * before) / (1 - ratio)
-    return torch.linalg.solve_triangular(predictions, mixed, upper=False, left=False)
+    weights: Tensor = torch.linalg.solve_triangular(predictions, mixed, upper=False, left=False)
+    return weights
 
 
 def consistent_table(knots: Tensor, weights: Tensor, times: Tensor | None = None) -> SolverTable:

@@ -7,7 +7,8 @@ from dss_ray.errors import DivergedError, TableError, UsageError
 from dss_ray.models.guidance import guide
 from dss_ray.models.teacher import Teacher
 from dss_ray.search.result import SearchSettings
-from dss_ray.search.run import SCREENED_GRIDS, SCREENING_SAMPLES, parse_chain, run_search
+from dss_ray.search.run import parse_chain, run_search
+from dss_ray.search.screening import KEPT, SCREENED_GRIDS, SCREENING_SAMPLES
 from dss_ray.solver.classical import baseline_tables, classical_table
 from dss_ray.solver.grids import make_grid
 from dss_ray.solver.sampling import sample
@@ -18,7 +19,7 @@ PROBE = 3  # evaluations with which a gradient finds out how much memory it take
 
 def cost(stage, nfe):
     """Network evaluations per sample of each stage under SHORT, counted by hand."""
-    screening = len(SCREENED_GRIDS) * SCREENING_SAMPLES
+    screening = len(SCREENED_GRIDS) * SCREENING_SAMPLES + (KEPT - 1) * 64
     if stage == "gradient":
         return 3 * 5 * 16 * nfe + PROBE
     return {"least-squares": 64, "screening": screening}[stage] * nfe
@@ -52,7 +53,7 @@ def test_evaluations_are_the_networks_calls_times_the_samples(
     counted, guidance, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("DSS_RAY_CACHE", str(tmp_path))
-    settings = {"guidance": guidance, "settings": SHORT}
+    settings = {"method": "least-squares", "guidance": guidance, "settings": SHORT}
     found = run_search(counted, 4, **settings)
     assert counted.samples == found.evaluations + found.reference_evaluations
     counted.samples = 0
@@ -61,7 +62,7 @@ def test_evaluations_are_the_networks_calls_times_the_samples(
     assert again.reference_evaluations == found.reference_evaluations
     assert again.reference_seconds == found.reference_seconds
     counted.samples = 0
-    steep = run_search(counted, 4, method="gradient", **settings)
+    steep = run_search(counted, 4, **settings | {"method": "gradient"})
     forward = counted.samples - PROBE * guide(counted, guidance).evaluations_per_query
     assert steep.evaluations == counted.samples + 2 * forward  # a backward pass counts two
 
@@ -88,7 +89,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(oracle, metho
 
 def test_a_given_table_is_searched_from_where_it_starts_to_where_it_ends(oracle):
     start = classical_table("ab2", make_grid("uniform", 4, 0.0, 0.8))
-    found = run_search(oracle, 4, start=start, settings=SHORT)
+    found = run_search(oracle, 4, method="least-squares", start=start, settings=SHORT)
     teacher = Teacher(guide(oracle, 1.0), "search", 0, (0.0, 0.8))
     noise, label = teacher.noise(0, 64)
     off = (sample(oracle, found.table, noise, label) - teacher.ends(0, 64)).square().mean().sqrt()
@@ -137,7 +138,9 @@ def test_a_wrong_chain_is_refused(method, message):
     [
         ({"grid": "cosin"}, "did you mean 'cosine'"),
         ({"start": "ab22"}, "did you mean 'ab2'"),
-        ({"method": "paper+gradient", "settings": SearchSettings(objective="ends")}, "'end'"),
+        ({"settings": SearchSettings(loss="hubert:1")}, "did you mean 'huber'"),
+        ({"settings": SearchSettings(space="hole")}, "did you mean 'whole'"),
+        ({"nfe": 161}, "at most 160"),
         ({"start": classical_table("ab2", make_grid("uniform", 5))}, "makes 5 queries"),
         ({"nfe": 0}, "1 to 1000 steps"),
     ],

@@ -1,0 +1,34 @@
+"""An extractor's features of end states, differentiable."""
+
+from torch import Tensor
+
+from dss_ray.models.features import load_extractor
+from dss_ray.models.guidance import GuidedModel
+from dss_ray.search.objective import Features
+
+
+def feature_map(model: GuidedModel, name: str | None = None) -> Features | None:
+    """End states (B, *sample_shape) to the features (B, F) of the images they stand for.
+
+    The images are not rounded to 256 levels, as they are where samples are judged, since rounding
+    has no derivative; without ``decode`` states count as pixels in [-1, 1].
+
+    Args:
+        model: its ``decode`` and ``features`` count where it has them.
+        name: of the extractor; the model's own where None.
+
+    Returns:
+        None where neither names an extractor.
+    """
+    extractor_name = name or getattr(model, "features", None)
+    if extractor_name is None:
+        return None
+    extractor = load_extractor(extractor_name)
+    decode = getattr(model, "decode", None)
+
+    def features(states: Tensor) -> Tensor:
+        images: Tensor = (states + 1) / 2 if decode is None else decode(states)
+        found: Tensor = extractor(images)
+        return found
+
+    return features

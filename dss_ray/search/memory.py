@@ -1,0 +1,72 @@
+"""How many samples fit into a memory budget: live bytes counted on a few, then extrapolated."""
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+MEBIBYTE = 2**20
+SLACK = 0.5  # of the budget, for what the allocator keeps and kernels use inside
+
+
+class LivePeak(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of the tensors made inside that are alive at once.
+
+    Attributes:
+        peak: the most bytes so far.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live, self.peak = 0, 0
+        self.known = weakref.WeakSet[Any]()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                self.count(tensor)
+        return result
+
+    def count(self, tensor: Tensor) -> None:
+        """Add a storage that was not met before, until it is freed."""
+        storage = tensor.untyped_storage()
+        if storage in self.known:
+            return
+        self.known.add(storage)
+        self.live += storage.nbytes()
+        self.peak = max(self.peak, self.live)
+        weakref.finalize(storage, self.release, storage.nbytes())
+
+    def release(self, size: int) -> None:
+        """Forget a storage that was freed."""
+        self.live -= size
+
+
+def samples_that_fit(work: Callable[[int], object], most: int, budget: int) -> int:
+    """How many samples ``work`` may take at once.
+
+    The live bytes of one and of two samples are counted; those of more lie on the line through
+    them.
+
+    Args:
+        work: does the work on that many samples.
+        most: the largest useful number.
+        budget: in MiB.
+
+    Returns:
+        At least 1, even where one sample alone needs more than the budget.
+    """
+    peaks = []
+    for count in (1, 2):
+        with LivePeak() as counted:
+            work(count)
+        peaks.append(counted.peak)
+    each = max(1, peaks[1] - peaks[0])
+    room = SLACK * budget * MEBIBYTE - (peaks[0] - each)
+    return max(1, min(most, int(room / each)))
