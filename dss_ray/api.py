@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -18,12 +20,14 @@ from dss_ray.evaluation.figures import METRICS, Figure, figures, need_extractor,
 from dss_ray.evaluation.images import decoded
 from dss_ray.evaluation.judge import Judge
 from dss_ray.evaluation.plan import EvaluationPlan
+from dss_ray.models.cache import cache_folder
 from dss_ray.models.features import Extractor
 from dss_ray.models.guidance import GuidedModel, guide_steps, one_flow
 from dss_ray.models.protocol import VelocityModel
 from dss_ray.models.teacher import Teacher
 from dss_ray.models.zoo import load_model
-from dss_ray.search.result import Journal, Progress, SearchSettings
+from dss_ray.search.journal import FileJournal
+from dss_ray.search.result import Progress, SearchSettings
 from dss_ray.search.run import DEFAULT_METHOD, run_search
 from dss_ray.solver.classical import CLASSICAL, classical_table
 from dss_ray.solver.grids import make_grid
@@ -114,11 +118,20 @@ def search(
     grid: str = "auto",
     start: str | SolverTable = "ab2",
     settings: SearchSettings | None = None,
-    journal: Journal | None = None,
+    resume: bool = False,
     progress: Progress | None = None,
 ) -> Bundle:
-    """Search a solver of ``nfe`` queries for ``model``; see ``dss_ray.search.run.run_search``."""
+    """Search a solver of ``nfe`` queries for ``model``; see ``dss_ray.search.run.run_search``.
+
+    With ``resume`` the state is kept in the cache folder while the search runs, and the same call
+    goes on after an interruption.
+    """
     settings = settings or SearchSettings()
+    journal = None
+    if resume:
+        begun = start.to_json() if isinstance(start, SolverTable) else start
+        ask = [model.fingerprint, nfe, method, guidance, grid, begun, asdict(settings)]
+        journal = search_journal([*ask, software_versions()])
     found = run_search(
         model,
         nfe,
@@ -130,6 +143,8 @@ def search(
         journal=journal,
         progress=progress,
     )
+    if journal:
+        journal.remove()
     provenance = SearchProvenance(
         method=method,
         grid=found.grid,
@@ -154,6 +169,12 @@ def search(
         versions=software_versions(),
         created=datetime.now(UTC),
     )
+
+
+def search_journal(asked: object) -> FileJournal:
+    """The journal of a search that is asked for by ``asked``, in the cache folder."""
+    key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32]
+    return FileJournal(cache_folder() / f"search-{key}.safetensors", key)
 
 
 def sample(solver: Bundle, model: VelocityModel, count: int = 10, seed: int = 0) -> Tensor:

@@ -16,13 +16,16 @@ Seed = Annotated[int, Option(help="Of the noises.")]
 
 # search
 SearchNfe = Annotated[int, Option("--nfe", min=1, help="Network queries of the solver.")]
-Method = Annotated[str, Option(help="A method, or a chain such as least-squares+gradient.")]
+Method = Annotated[str, Option(help="A method, or a chain such as least-squares+gauss-newton.")]
 SearchGuidance = Annotated[float, Option("--guidance", help="Guidance scale to search at.")]
 StartGrid = Annotated[str, Option("--grid", help="Starting grid; auto tries several.")]
 Start = Annotated[str, Option(help="Starting table: a classical solver's name or a bundle file.")]
 SearchSamples = Annotated[
     int | None,
     Option("--samples", min=1, help="Teacher trajectories; the method's own if left out."),
+]
+SearchAssignments = Annotated[
+    list[str] | None, Option("--set", help="A setting of the methods: --set space=whole.")
 ]
 BundleFile = Annotated[
     Path | None,

@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 from dss_ray.cli import options
+from dss_ray.cli.assignments import assignment
 from dss_ray.cli.stage import stage
 from dss_ray.cli.verb import DONE, INTERRUPTED, Result, verb
-from dss_ray.errors import FileError, UsageError
+from dss_ray.errors import FileError
 
 if TYPE_CHECKING:  # slow to import, and --help needs none of it
     from dss_ray.config.space import Dimension
@@ -38,19 +39,6 @@ def sweep(
     if dry_run:
         return plan(settings)
     return finished(run_sweep(settings, address=address, resume=resume))
-
-
-def assignment(text: str) -> tuple[str, Any]:
-    """Key and value of ``KEY=VALUE``; the value is YAML."""
-    import yaml
-
-    key, equals, value = text.partition("=")
-    if not (key and equals):
-        raise UsageError(f"--set: expected KEY=VALUE such as evaluation.samples=500, got '{text}'")
-    try:
-        return key, yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise UsageError(f"--set {key}: expected a YAML value, got '{value}'") from None
 
 
 def plan(settings: "SweepSettings") -> Result:

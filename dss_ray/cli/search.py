@@ -1,10 +1,10 @@
 """The command ``search``: one inner search, without Ray."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dss_ray.cli import options
+from dss_ray.cli.assignments import search_settings
 from dss_ray.cli.place import bundle_place, unused
 from dss_ray.cli.stage import stage
 from dss_ray.cli.verb import Result, verb
@@ -27,21 +27,20 @@ def search(
     start: options.Start = "ab2",
     samples: options.SearchSamples = None,
     seed: options.Seed = 0,
+    assign: options.SearchAssignments = None,
     out: options.BundleFile = None,
 ) -> Result:
-    """Search one fast solver for a model, without Ray."""
+    """Search one fast solver for a model, without Ray; after an interruption the same goes on."""
     path = unused(out, "--out") if out else None
     with stage(f"loading {model}"):
         from dss_ray import api
         from dss_ray.config.sweep import check_grid, located
-        from dss_ray.search.result import SearchSettings
         from dss_ray.search.run import parse_chain
 
         network = api.load_model(model)
     located("--method", parse_chain, method)  # before the teacher is solved: it may take minutes
     located("--grid", check_grid, grid)
-    table, settings = starting_table(start, nfe), SearchSettings(seed=seed)
-    settings = replace(settings, samples=samples) if samples else settings
+    table, settings = starting_table(start, nfe), search_settings(assign or [], seed, samples)
     with stage(f"searching {nfe} steps by {method}") as step:
         found = api.search(
             network,
@@ -51,6 +50,7 @@ def search(
             grid=grid,
             start=table,
             settings=settings,
+            resume=True,
             progress=step,
         )
     with stage(f"measuring on {RMSE_SAMPLES} fresh noises") as step:
