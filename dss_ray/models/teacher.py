@@ -23,7 +23,6 @@ from dss_ray.solver.reference import (
     solve_reference,
 )
 from dss_ray.solver.sampling import sample
-from dss_ray.solver.table import SolverTable
 
 BLOCK = 32  # samples of a cache entry; the first block also tells how many steps are enough
 BATCH = 256  # samples solved at once
@@ -86,16 +85,21 @@ class Teacher:
         return Meter(self.model, self.model.evaluations_per_query)
 
     def block(self, index: int, steps: int) -> Entry:
-        """``states`` and ``velocities`` (steps + 1, BLOCK, *sample_shape) of a block of samples."""
+        """A block of samples: ``times`` (steps + 1,), ``states`` and ``velocities``, ``label``.
+
+        The trajectories are (steps + 1, BLOCK, *sample_shape); an unconditional model has no label.
+        """
 
         def build() -> dict[str, Tensor]:
             noise, label = self.noise(index * BLOCK, BLOCK)
-            table = reference_table(steps, *self.ends_at)
-            solved = solve_reference(self.velocity, noise, label, table)
+            solved = solve_reference(
+                self.velocity, noise, label, reference_table(steps, *self.ends_at)
+            )
             (states,), (velocities,) = solved.states.blocks, solved.velocities.blocks
-            return {"states": states, "velocities": velocities}
+            tensors = {"times": solved.times, "states": states, "velocities": velocities}
+            return tensors if label is None else tensors | {"label": label}
 
-        return cached(self.key("dense", first=index * BLOCK, samples=BLOCK, steps=steps), build)
+        return cached(self.key("block", first=index * BLOCK, samples=BLOCK, steps=steps), build)
 
     @cached_property
     def convergence(self) -> Convergence:
@@ -107,9 +111,9 @@ class Teacher:
         return converged_steps(end, self.tolerance, self.fewest)
 
     @property
-    def table(self) -> SolverTable:
-        """The solver of the trajectories."""
-        return reference_table(self.convergence.steps, *self.ends_at)
+    def steps(self) -> int:
+        """The number of steps of the trajectories."""
+        return self.convergence.steps
 
     @property
     def error(self) -> float:
@@ -134,31 +138,31 @@ class Teacher:
             ConvergenceError: if the velocity is not smooth enough.
             UsageError: if ``fewest`` is above 640.
         """
-        table, entries = self.table, dict[tuple[int, int], Entry]()
+        entries, device = dict[tuple[int, int], Entry](), self.model.device
         for index in range(-(-count // BLOCK)):
-            entries[index, table.nfe] = self.block(index, table.nfe)
+            entries[index, self.steps] = self.block(index, self.steps)
             if progress:
                 progress(min((index + 1) * BLOCK, count), count)
-        noise, label = self.noise(0, count)
+        blocks = [entry.tensors for entry in entries.values()]
         states, velocities = (
-            Knots(tuple(entry.tensors[name] for entry in entries.values()), noise.device)
+            Knots(tuple(block[name] for block in blocks), device).samples(0, count)
             for name in ("states", "velocities")
         )
-        reference = Reference(
-            table.knots, states.samples(0, count), velocities.samples(0, count), label
-        )
+        label = None
+        if "label" in blocks[0]:
+            label = torch.cat([block["label"] for block in blocks])[:count].to(device)
         entries |= {(0, steps): self.block(0, steps) for steps in self.convergence.tried}
         queries = BLOCK * sum(steps + 1 for _, steps in entries)
         seconds = sum(entry.seconds for entry in entries.values())
+        reference = Reference(blocks[0]["times"], states, velocities, label)
         return reference, seconds, self.model.evaluations_per_query * queries
 
     def ends(self, first: int, count: int) -> Tensor:
         """The end states (count, *sample_shape) of samples ``first .. first + count - 1``."""
-        table = self.table
 
         @torch.no_grad()
         def build() -> dict[str, Tensor]:
-            last = first + count
+            table, last = reference_table(self.steps, *self.ends_at), first + count
             ends = [
                 sample(self.velocity, table, *self.noise(start, min(BATCH, last - start)))
                 for start in range(first, last, BATCH)
@@ -166,5 +170,5 @@ class Teacher:
             require_finite("the reference trajectory", *ends)
             return {"end": torch.cat(ends)}
 
-        key = self.key("ends", first=first, samples=count, steps=table.nfe)
+        key = self.key("ends", first=first, samples=count, steps=self.steps)
         return cached(key, build).tensors["end"].to(self.model.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import cycle
 
 import torch
@@ -118,6 +119,7 @@ class Reference(Trajectories):
         return Reference(self.times, states, velocities, label)
 
 
+@lru_cache(maxsize=8)  # many blocks of samples are solved with one table
 def reference_table(count: int, first: float, last: float) -> SolverTable:
     """Fourth-order Adams-Bashforth on ``count`` steps of the cosine grid, dense at both ends.
 
