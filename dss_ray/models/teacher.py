@@ -71,6 +71,7 @@ class Teacher:
         return {
             "kind": kind,
             "shape": self.model.sample_shape,
+            "classes": self.model.num_classes,
             "model": self.model.fingerprint,
             "span": self.ends_at,
             "domain": self.domain,

@@ -180,6 +180,16 @@ def test_guidance_span_domain_and_seed_each_have_their_own_entry():
     assert all(not torch.equal(a, b) for i, a in enumerate(ends) for b in ends[:i])
 
 
+def test_an_unconditional_model_has_no_labels():
+    model = Counted(plane())
+    model.num_classes = None
+    for _ in range(2):
+        reference, *_ = teacher(model).reference(40)
+        assert reference.label is None
+        assert reference.batch(1, 8).label is None
+    assert not torch.equal(reference.end, teacher().reference(40)[0].end)
+
+
 def test_it_starts_from_the_noise_that_the_model_has_at_the_first_knot():
     model = Counted(plane())
     model.noise_scale = lambda t: 1 - t
