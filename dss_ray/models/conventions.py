@@ -152,11 +152,12 @@ def vp_path(
     return Path(name, circle, own_time, frame_time(first), frame_time(last), unit_start=True)
 
 
-def ddpm_path(alphas_cumprod: Tensor) -> Path:
+def ddpm_path(alphas_cumprod: Tensor, unit: float = 1.0) -> Path:
     """The path of a discrete model, asked at the fractional index of the same log(a / s).
 
     Args:
         alphas_cumprod: (K,), the squares of a at the indices 0 (data) to K - 1 (noise).
+        unit: what the model takes as its time is ``unit`` times the index.
     """
     squares = alphas_cumprod.double()
     rising = ((squares / (1 - squares)).log() / 2).flip(0)  # log(a / s), noise first
@@ -166,10 +167,10 @@ def ddpm_path(alphas_cumprod: Tensor) -> Path:
         levels = rising.to(t.device)
         above = torch.searchsorted(levels, wanted.detach()).clamp(1, len(levels) - 1)
         low, high = levels[above - 1], levels[above]
-        return len(levels) - above - (wanted - low) / (high - low)
+        return unit * (len(levels) - above - (wanted - low) / (high - low))
 
     ends = rising[[0, -1]].sigmoid()
-    name = f"ddpm {sha256(squares.float().numpy().tobytes()).hexdigest()}"
+    name = f"ddpm {unit!r} {sha256(squares.float().numpy().tobytes()).hexdigest()}"
     return Path(name, circle, own_time, float(ends[0]), float(ends[1]), unit_start=True)
 
 

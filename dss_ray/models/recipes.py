@@ -11,7 +11,7 @@ from dss_ray.models import digits
 from dss_ray.models.conventions import linear_alphas_cumprod
 from dss_ray.models.features import digits_cnn, digits_mlp
 from dss_ray.models.sit import SiT
-from dss_ray.models.zoo import DIGITS_SIT
+from dss_ray.models.zoo import DIGITS_DIT_UNIT, DIGITS_SIT
 
 LABEL_DROPOUT = 0.1
 DDPM_ALPHAS = linear_alphas_cumprod()
@@ -62,7 +62,7 @@ def noise_loss(network: nn.Module, data: Tensor, labels: Tensor, generator: Gene
     """DDPM's simple loss (arXiv 2006.11239, eq. 14), a tenth of the labels being null.
 
     Indices are uniform and fractional, log(a / s) lying on a line between two whole ones, as
-    ``ddpm_path`` asks: a network that has met whole indices alone is rough in between.
+    ``ddpm_path`` asks.
     """
     noise = torch.randn(data.shape, generator=generator)
     ratios = (DDPM_ALPHAS / (1 - DDPM_ALPHAS)).log() / 2  # log(a / s)
@@ -72,7 +72,8 @@ def noise_loss(network: nn.Module, data: Tensor, labels: Tensor, generator: Gene
     a, s = (part.sqrt().float().view(-1, 1, 1, 1) for part in (square, 1 - square))
     dropped = torch.rand(len(data), generator=generator) < LABEL_DROPOUT
     label = torch.where(dropped, digits.NUM_CLASSES, labels)
-    predicted: Tensor = network(a * data + s * noise, index.float(), label)
+    time = DIGITS_DIT_UNIT * index.float()
+    predicted: Tensor = network(a * data + s * noise, time, label)
     return (predicted - noise).square().mean()
 
 

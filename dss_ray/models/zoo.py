@@ -24,6 +24,10 @@ DIGITS_SIT = SiTSettings(
     num_classes=digits.NUM_CLASSES,
     learn_sigma=False,
 )
+# The embedding turns by one radian per unit. With unit 1, as in the official DiT, the same network
+# wiggles from index to index: its slope in time at t = 0.5 is off by half from that over 0.01; with
+# this unit by 0.2 %, at the same loss.
+DIGITS_DIT_UNIT = 0.05
 
 
 def digits_network(name: str) -> NetworkModel:
@@ -48,7 +52,7 @@ def digits_sit() -> NetworkModel:
 
 def digits_dit() -> ConvertedModel:
     """A DDPM of digits: the network of ``digits_sit`` trained to predict noise, linear betas."""
-    path = ddpm_path(linear_alphas_cumprod())
+    path = ddpm_path(linear_alphas_cumprod(), DIGITS_DIT_UNIT)
     return ConvertedModel(digits_network("digits-dit"), "noise", path)
 
 

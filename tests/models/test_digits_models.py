@@ -1,8 +1,9 @@
-"""What the shipped models of digits sample, without guidance, at 40 evaluations of high order."""
+"""What the shipped models of digits sample without guidance, and that their flows are smooth."""
 
 import pytest
 import torch
 from sklearn.svm import SVC
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dss_ray.evaluation.frechet import frechet_distance
 from dss_ray.evaluation.statistics import Statistics
@@ -14,13 +15,14 @@ from dss_ray.solver.classical import classical_table
 from dss_ray.solver.grids import make_grid
 from dss_ray.solver.sampling import sample
 
+MODELS = "digits-sit", "digits-dit"
 COUNT, CHUNK = 1000, 250
 TRAINING, HELD_OUT = digits.images("training"), digits.images("held-out")
 
 
-@pytest.fixture(scope="module", params=["digits-sit", "digits-dit"])
+@pytest.fixture(scope="module", params=MODELS)
 def samples(request):
-    """1,000 samples rounded to 256 greys, as (images in [0, 1], labels)."""
+    """1,000 samples of 40 evaluations, rounded to 256 greys: images in [0, 1] and labels."""
     model = load_model(request.param)
     table = classical_table("ipndm", make_grid("cosine", 40, model.t_min, model.t_max))
     noise, label = start_states(model, model.t_min, "evaluation", 1234, range(COUNT))
@@ -66,3 +68,16 @@ def test_samples_are_as_near_to_held_out_digits_as_training_digits_are(
     distance = frechet_distance(ours, held_out)
     record_testsuite_property("FID[digits-cnn] to held-out digits", distance)
     assert distance < 2 * frechet_distance(training, held_out)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("at", [0.2, 0.5, 0.8])
+def test_the_slope_in_time_at_an_instant_is_that_over_a_hundredth(name, at):
+    model, time = load_model(name), torch.tensor(at, dtype=torch.float64)
+    data, label = (part[:32] for part in TRAINING)
+    noise = torch.randn(data.shape, generator=torch.Generator().manual_seed(0))
+    x = (at * data + (1 - at) * noise).double()
+    with sdpa_kernel(SDPBackend.MATH):
+        slope = torch.func.jvp(lambda t: model(x, t, label), (time,), (torch.ones_like(time),))[1]
+    secant = (model(x, time + 0.005, label) - model(x, time - 0.005, label)) / 0.01
+    assert (slope - secant).norm() < 0.05 * secant.norm()

@@ -5,8 +5,10 @@ import torch
 
 from dss_ray.errors import FileError
 from dss_ray.models import checkpoint, train
-from dss_ray.models.recipes import RECIPES, flow_loss
+from dss_ray.models.conventions import ddpm_path, linear_alphas_cumprod
+from dss_ray.models.recipes import RECIPES, flow_loss, noise_loss
 from dss_ray.models.sit import SiT, SiTSettings
+from dss_ray.models.zoo import DIGITS_DIT_UNIT
 
 TINY = SiTSettings(8, 4, 1, 8, 1, 2, 2.0, 10, learn_sigma=False)
 
@@ -51,6 +53,22 @@ def test_a_tenth_of_the_labels_become_null():
     dropped = seen[0] == 10
     assert abs(dropped.float().mean() - 0.1) < 0.01
     assert torch.equal(seen[0][~dropped], labels[~dropped])
+
+
+def test_noise_is_asked_for_at_the_time_at_which_the_converted_model_asks():
+    """Whoever knows the data and inverts the path's own time finds all of the noise."""
+    path = ddpm_path(linear_alphas_cumprod(), DIGITS_DIT_UNIT)
+    frame = torch.linspace(path.t_min, path.t_max, 100_001, dtype=torch.float64)
+    own = path.own_time(frame)
+
+    def network(x, time, _label):
+        nearest = torch.searchsorted(-own, -time.double()).clamp(max=100_000)
+        a, s = (scale.view(-1, 1, 1, 1).float() for scale in path.scales(frame[nearest]))
+        return (x - a * 0.3) / s
+
+    data = torch.full((500, 1, 8, 8), 0.3)
+    generator = torch.Generator().manual_seed(0)
+    assert noise_loss(network, data, torch.arange(500) % 10, generator) < 1e-5
 
 
 def test_a_short_training_ships_half_precision_weights_that_learnt(tmp_path, monkeypatch):
