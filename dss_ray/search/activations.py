@@ -1,33 +1,28 @@
-"""What a gradient through the network holds in memory, and how to hold less."""
+"""Cut a gradient's work so that the network's activations fit into memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import saved_tensors_hooks
-from torch.utils.checkpoint import checkpoint
 
-from dss_ray.models.meter import Meter
+from dss_ray.search.memory import samples_that_fit
 from dss_ray.search.result import Batch
-from dss_ray.solver.sampling import Velocity
-
-MIB = 2**20
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How to keep a gradient's activations within a budget.
+    """How to take the gradient of a batch.
 
     Args:
-        recompute: whether a query keeps its input alone and runs again in the backward pass.
+        recompute: whether activations are computed again in the backward pass, query by query.
         parts: into how many equal parts a batch is cut, one after the other.
     """
 
-    recompute: bool
-    parts: int
+    recompute: bool = False
+    parts: int = 1
 
     @property
     def tensor(self) -> Tensor:
@@ -39,6 +34,33 @@ class Plan:
         """The plan that ``tensor`` stores."""
         recompute, count = tensor.tolist()
         return cls(bool(recompute), count)
+
+
+def plan(gradient_of: Callable[[Batch, Plan], object], batch: Batch, memory: int) -> Plan:
+    """The plan for batches such as ``batch``, found on one and two of its samples.
+
+    Activations are kept where they fit, since computing them again costs one more evaluation in
+    three. Else those of one query at a time are, which do not grow with N, and of fewer samples
+    at a time where even they are too many. One sample is always taken.
+
+    Args:
+        gradient_of: takes the gradient of a batch by a plan.
+        batch: of the size that is asked for.
+        memory: in MiB.
+    """
+    size = len(batch.noise)
+
+    def room(how: Plan) -> int:
+        def work(count: int) -> None:
+            gradient_of(Part(batch, slice(count)), how)
+
+        return samples_that_fit(work, size, memory)
+
+    if room(Plan()) == size:
+        return Plan()
+    fitting = room(Plan(recompute=True))
+    count = next(k for k in range(1, size + 1) if size % k == 0 and size // k <= fitting)
+    return Plan(recompute=True, parts=count)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,63 +92,6 @@ class Part:
 
 def parts(batch: Batch, count: int) -> Iterator[Batch]:
     """Cut a batch into ``count`` equal parts."""
-    if count == 1:
-        yield batch
-        return
     size = len(batch.noise) // count
     for first in range(0, count * size, size):
-        yield Part(batch, slice(first, first + size))
-
-
-def fit(per_sample: int, size: int, nfe: int, memory: int) -> Plan:
-    """The plan for ``size`` samples of ``nfe`` queries, each of ``per_sample`` bytes.
-
-    All activations are kept where ``memory`` (MiB) holds them, since recomputing costs one more
-    evaluation in three. Else those of one query at a time are, and of fewer samples at a time
-    where even they are too many. One sample is always taken.
-    """
-    budget = memory * MIB
-    if per_sample * size * nfe <= budget:
-        return Plan(recompute=False, parts=1)
-    room = max(1, budget // per_sample)
-    count = next(k for k in range(1, size + 1) if size % k == 0 and size // k <= room)
-    return Plan(recompute=True, parts=count)
-
-
-def bytes_per_sample(velocity: Velocity, batch: Batch, time: Tensor) -> int:
-    """What one query keeps of one sample for its backward pass; takes three evaluations.
-
-    The difference between two samples and one leaves out what they share, such as weights.
-    """
-    one, two = (kept_bytes(velocity, Part(batch, slice(count)), time) for count in (1, 2))
-    return max(two - one, 1)
-
-
-def kept_bytes(velocity: Velocity, batch: Batch, time: Tensor) -> int:
-    """Bytes of all tensors that a query keeps for its backward pass."""
-    kept = dict[int, int]()
-
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    state = batch.noise.detach().requires_grad_()
-    with torch.enable_grad(), saved_tensors_hooks(note, lambda tensor: tensor):
-        value = velocity(state, time.to(state), batch.label)
-    del value  # it held the tensors, so that no address served twice
-    return sum(kept.values())
-
-
-def recomputed(velocity: Meter) -> Velocity:
-    """``velocity``, keeping its input alone: the backward pass calls it once more (counted)."""
-
-    def query(x: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
-        velocity.evaluations += 2 * velocity.evaluations_per_query * len(x)
-        with velocity.timed():  # the backward pass times the second call
-            value: Tensor = checkpoint(
-                velocity.velocity, x, t, label, use_reentrant=False, preserve_rng_state=False
-            )
-            return value
-
-    return query
+        yield Part(batch, slice(first, first + size)) if count > 1 else batch

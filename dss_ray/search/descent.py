@@ -6,14 +6,15 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from dss_ray.models.meter import BACKWARD, Meter
-from dss_ray.search.activations import Plan, bytes_per_sample, fit, parts, recomputed
+from dss_ray.search.activations import Plan, parts, plan
+from dss_ray.search.adjoint import lean_steps
 from dss_ray.search.iterate import Iterate, OptimizerOf, diverged
-from dss_ray.search.precision import in_precision
 from dss_ray.search.result import Batch, Batches, Journal, SearchResult
 from dss_ray.search.space import Space
 from dss_ray.solver.sampling import steps
@@ -36,7 +37,7 @@ class Descent:
         memory: MiB that the network's activations may take.
         clip: largest norm of a gradient; None does not clip.
         ema: decay of the average of the coordinates; 0 keeps the last.
-        precision: of the network; see ``SearchSettings``.
+        scaled: whether the loss is scaled, as gradients in float16 need it.
     """
 
     stage: str
@@ -48,7 +49,7 @@ class Descent:
     memory: int
     clip: float | None = None
     ema: float = 0.0
-    precision: str = "float32"
+    scaled: bool = False
 
     def rate(self, iteration: int) -> float:
         """The learning rate at ``iteration``, as a fraction of the first."""
@@ -70,23 +71,23 @@ def descend(
         DivergedError: if the loss, its gradient or the table becomes NaN or infinite.
         FileError: if the journal cannot be written.
     """
-    iterate = Iterate(space, descent.optimizer, descent.precision == "float16")
+    iterate = Iterate(space, descent.optimizer, descent.scaled)
     kept = journal.read(descent.stage) if journal else None
-    plan = None
+    work, how = partial(gradient_of, velocity, iterate, descent), None
     if kept:
         iterate.restore(kept, velocity)
-        plan = Plan.of(kept["plan"])
+        how = Plan.of(kept["plan"])
     written = time.perf_counter()
     for iteration in range(len(iterate.losses), descent.iterations):
         batch = reference.batch(iteration, descent.batch_size)
         began = time.perf_counter()
-        plan = plan or planned(velocity, batch, iterate.table, descent)
-        iterate.losses.append(backward(velocity, batch, iterate, descent, plan))
+        how = how or plan(work, batch, descent.memory)
+        iterate.losses.append(work(batch, how))
         iterate.step(descent.rate(iteration), descent.clip, descent.ema)
         iterate.seconds += time.perf_counter() - began
         last = iteration + 1 == descent.iterations
         if journal and (last or time.perf_counter() - written > JOURNAL_SECONDS):
-            state = iterate.tensors(velocity) | {"plan": plan.tensor}
+            state = iterate.tensors(velocity) | {"plan": how.tensor}
             journal.write(descent.stage, state)
             written = time.perf_counter()
     with torch.no_grad():
@@ -95,29 +96,23 @@ def descend(
     return SearchResult(table, history, velocity.evaluations, iterate.seconds, velocity.seconds)
 
 
-def planned(velocity: Meter, batch: Batch, table: SolverTable, descent: Descent) -> Plan:
-    """The plan that keeps the descent within its memory."""
-    query = in_precision(velocity, descent.precision)
-    kept = bytes_per_sample(query, batch, table.times[-1].detach())
-    return fit(kept, len(batch.noise), table.nfe, descent.memory)
-
-
-def backward(
-    velocity: Meter, batch: Batch, iterate: Iterate, descent: Descent, plan: Plan
+def gradient_of(
+    velocity: Meter, iterate: Iterate, descent: Descent, batch: Batch, how: Plan
 ) -> float:
-    """Give the coordinates their gradient, part by part; the loss."""
-    total = 0.0
-    query = recomputed(velocity) if plan.recompute else velocity
-    query = in_precision(query, descent.precision)
+    """Give the coordinates their gradient on ``batch``, part by part; the loss there."""
+    total, calls = 0.0, BACKWARD * velocity.evaluations_per_query
     iterate.coordinates.grad = None
-    for part in parts(batch, plan.parts):
+    for part in parts(batch, how.parts):
         table, noise = iterate.table, part.noise
-        states = [state for _, state in steps(query, table, noise, part.label)]
-        loss = descent.objective(states, part, table).cpu() / plan.parts
+        if how.recompute:
+            states = list(lean_steps(velocity, table, part))
+        else:
+            states = [state for _, state in steps(velocity, table, noise, part.label)]
+        loss = descent.objective(states, part, table).cpu() / how.parts
         if not loss.isfinite():
             raise diverged(f"a loss of {loss.item()}", len(iterate.losses))
         with velocity.timed():
             iterate.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        velocity.evaluations += BACKWARD * velocity.evaluations_per_query * table.nfe * len(noise)
+        velocity.evaluations += calls * table.nfe * len(noise)
         total += loss.item()
     return total

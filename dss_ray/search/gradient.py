@@ -53,6 +53,6 @@ def gradient(
         memory=settings.memory,
         clip=settings.clip,
         ema=settings.ema,
-        precision=settings.precision,
+        scaled=settings.precision == "float16",
     )
     return descend(velocity, reference, make_space(named, start), descent, journal)

@@ -112,10 +112,10 @@ def test_it_runs_in_full_and_beats_euler(oracle, counted, monkeypatch):
     nfe, rates = 5, rates_of(monkeypatch)
     found = run_search(counted, nfe, method="paper", guidance=2.0)
     assert rates == [0.01] * 1565
-    # three evaluations tell how much memory the search takes
-    assert found.evaluations == 3 * nfe * 32 * 1565 + 3
+    samples = 32 * 1565 + 3  # three tell how much memory the search takes
+    assert found.evaluations == 3 * nfe * samples
     assert found.reference_evaluations == 100 * 32 * 1565
-    assert counted.samples == nfe * 32 * 1565 + 3 + found.reference_evaluations
+    assert counted.samples == nfe * samples + found.reference_evaluations
     judge = Teacher(guide(oracle, 1.0), "evaluation", 0)
     (noise, label), end = judge.noise(0, 1000), judge.ends(0, 1000)
     ours, euler = (
