@@ -21,11 +21,13 @@ from dss_ray.evaluation.images import decoded
 from dss_ray.evaluation.judge import Judge
 from dss_ray.evaluation.plan import EvaluationPlan
 from dss_ray.models.cache import cache_folder
-from dss_ray.models.features import Extractor
-from dss_ray.models.guidance import GuidedModel, guide_steps, one_flow
+from dss_ray.models.features import STEERING, Extractor
+from dss_ray.models.guidance import GuidedModel, guide, guide_steps, one_flow
 from dss_ray.models.protocol import VelocityModel
 from dss_ray.models.teacher import Teacher
 from dss_ray.models.zoo import load_model
+from dss_ray.search.bures import FrechetTarget
+from dss_ray.search.features import feature_map
 from dss_ray.search.journal import FileJournal
 from dss_ray.search.result import Progress, SearchSettings
 from dss_ray.search.run import DEFAULT_METHOD, run_search
@@ -132,6 +134,7 @@ def search(
         begun = start.to_json() if isinstance(start, SolverTable) else start
         ask = [model.fingerprint, nfe, method, guidance, grid, begun, asdict(settings)]
         journal = search_journal([*ask, software_versions()])
+    steer = frechet_target(model, settings) if "frechet" in method.split("+") else None
     found = run_search(
         model,
         nfe,
@@ -140,6 +143,7 @@ def search(
         grid=grid,
         start=start,
         settings=settings,
+        steer=steer,
         journal=journal,
         progress=progress,
     )
@@ -161,7 +165,7 @@ def search(
     return Bundle(
         name=f"{method}-{nfe}",
         table=found.table,
-        guidance=guidance,
+        guidance=found.guidance,
         model=model.name,
         model_fingerprint=model.fingerprint,
         search=provenance,
@@ -175,6 +179,29 @@ def search_journal(asked: object) -> FileJournal:
     """The journal of a search that is asked for by ``asked``, in the cache folder."""
     key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32]
     return FileJournal(cache_folder() / f"search-{key}.safetensors", key)
+
+
+def frechet_target(model: VelocityModel, settings: SearchSettings) -> FrechetTarget:
+    """What the method ``frechet`` makes the samples of ``model`` like.
+
+    The extractor is that of the settings, or else another one than judges the model: what steers
+    must not judge.
+
+    Raises:
+        UsageError: if there is no such extractor.
+    """
+    judge = getattr(model, "features", None)
+    name = settings.features or STEERING.get(str(judge))
+    if name is None:
+        raise UsageError(
+            f"search method 'frechet': {model.name} needs an extractor to steer by, better another "
+            f"one than judges it ({judge}): name it as the setting features"
+        )
+    guided = guide(model, 1.0)
+    statistics = Judge(name, settings.statistics).reference(guided).statistics
+    features = feature_map(guided, name)
+    assert features is not None
+    return FrechetTarget(features, statistics.mean, statistics.covariance)
 
 
 def sample(solver: Bundle, model: VelocityModel, count: int = 10, seed: int = 0) -> Tensor:

@@ -7,8 +7,16 @@ import pytest
 import torch
 
 import dss_ray
+from dss_ray.api import frechet_target
 from dss_ray.bundle import save_bundle
 from dss_ray.errors import UsageError
+from dss_ray.evaluation.judge import Judge
+from dss_ray.models.guidance import guide
+from dss_ray.models.teacher import Teacher
+from dss_ray.search.result import SearchSettings
+from dss_ray.solver.sampling import sample
+
+LEAN = SearchSettings(samples=32, iterations=1)  # of the default method
 
 
 @pytest.fixture(autouse=True)
@@ -36,13 +44,13 @@ def test_importing_the_package_loads_neither_torch_nor_ray() -> None:
 
 
 def test_the_same_seed_gives_the_same_table_and_images(model) -> None:
-    one, two = (dss_ray.search(model, nfe=4, grid="uniform") for _ in range(2))
+    one, two = (dss_ray.search(model, nfe=4, grid="uniform", settings=LEAN) for _ in range(2))
     assert one.table.to_json() == two.table.to_json()
     assert torch.equal(dss_ray.sample(one, model, 4), dss_ray.sample(two, model, 4))
 
 
 def test_a_searched_solver_is_nearer_to_the_teacher_than_the_classical_one(model) -> None:
-    searched = dss_ray.search(model, nfe=5)
+    searched = dss_ray.search(model, nfe=5, method="least-squares")
     classical = dss_ray.load_solver("ab2", nfe=5)
     errors = [
         dss_ray.evaluate(solver, model, samples=250, seeds=[0], metrics=["rmse"]).metrics["rmse"]
@@ -52,7 +60,10 @@ def test_a_searched_solver_is_nearer_to_the_teacher_than_the_classical_one(model
 
 
 def test_a_guided_search_is_sampled_with_its_guidance(model) -> None:
-    plain, guided = (dss_ray.search(model, nfe=3, guidance=g, grid="uniform") for g in (1.0, 2.0))
+    plain, guided = (
+        dss_ray.search(model, nfe=3, method="least-squares", guidance=g, grid="uniform")
+        for g in (1.0, 2.0)
+    )
     assert guided.guidance == 2.0
     swapped = guided.model_copy(update={"guidance": 1.0})
     assert not torch.equal(dss_ray.sample(guided, model, 2), dss_ray.sample(swapped, model, 2))
@@ -81,6 +92,16 @@ def test_scales_that_differ_between_steps_have_no_rmse(model) -> None:
         dss_ray.evaluate(solver, model, samples=250, seeds=[0])
     with pytest.raises(UsageError, match="one guidance scale or 2"):
         dss_ray.sample(solver.model_copy(update={"guidance": (1.0,) * 3}), model)
+
+
+def test_a_frechet_target_holds_the_statistics_of_its_judges_extractor(model) -> None:
+    """The distance that steers is the one that is measured, but for the rounding of pixels."""
+    solver, judge = dss_ray.load_solver("ab2", nfe=3), Judge("digits-mlp")
+    target = frechet_target(model, SearchSettings(features="digits-mlp"))
+    noise, label = Teacher(guide(model, 1.0), "evaluation", 0).noise(0, 64)
+    steered = target.distance(target.features(sample(model, solver.table, noise, label)).double())
+    found = dss_ray.evaluate(solver, model, samples=64, seeds=[0], metrics=["fid"], judge=judge)
+    assert float(steered) == pytest.approx(found.metrics["fid"].mean, rel=1e-2)
 
 
 def test_unknown_names_are_refused_with_the_nearest(model) -> None:

@@ -83,6 +83,7 @@ class Extractor(nn.Module):
 
 
 EXTRACTORS = {"digits-cnn": digits_cnn, "digits-mlp": digits_mlp}  # makers of their networks
+STEERING = {"digits-cnn": "digits-mlp", "digits-mlp": "digits-cnn"}  # who steers where one judges
 
 
 @cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -29,13 +28,6 @@ NEAR_ONE = 0.05  # scales as near to 1 are tried at 1, where a query costs half
 TOLERATED = 1.01  # growth of the held-out distance for that
 
 
-@dataclass(frozen=True, eq=False)
-class FrechetResult(SearchResult):
-    """A searched table with the guidance, one scale or one per query, that belongs to it."""
-
-    guidance: float | tuple[float, ...] = 1.0
-
-
 def frechet(
     model: VelocityModel,
     noise: Noise,
@@ -45,7 +37,7 @@ def frechet(
     *,
     guidance: float | tuple[float, ...] = 1.0,
     progress: Callable[[int, int], None] | None = None,
-) -> FrechetResult:
+) -> SearchResult:
     """Gauss-Newton steps on the Frechet distance, each on fresh samples, more and more of them.
 
     Args:
@@ -77,7 +69,7 @@ def frechet(
     history = [(0, before), *enumerate((after for after, _ in found), 1)]
     after, theta = settled(distance, found, held_out)
     table, scales = distance.solver(theta) if after < before else (start, guidance)
-    return FrechetResult(
+    return SearchResult(
         table=table,
         history=history,
         evaluations=sum(meter.evaluations for meter in distance.meters),

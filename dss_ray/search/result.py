@@ -79,6 +79,8 @@ class SearchSettings:
         loss: of a residual: "square", "huber:d" or "lp:p".
         penalty: weight of the bound of theorem 4.4 (``dss_ray.search.objective.error_bound``).
         features: extractor that steers; the model's own where None.
+        statistics: an .npz of reference statistics of that extractor, for ``frechet``; those that
+            ship with it, or else the teacher's, where None.
         iterations: of each iterative method.
         batch_size: samples of one iteration.
         learning_rate: of the first iteration, falling to zero on a half cosine.
@@ -101,6 +103,7 @@ class SearchSettings:
     loss: str = "square"
     penalty: float = 0.0
     features: str | None = None
+    statistics: str | None = None
     iterations: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
@@ -140,6 +143,7 @@ class SearchResult:
         evaluations: network calls per sample, summed; a backward pass counts two.
         seconds: wall seconds, without the reference.
         network_seconds: processor seconds of this thread inside the network and its derivatives.
+        guidance: searched scale, or one per query; None where the method keeps what it was given.
     """
 
     table: SolverTable
@@ -147,3 +151,4 @@ class SearchResult:
     evaluations: int = 0
     seconds: float = 0.0
     network_seconds: float = 0.0
+    guidance: float | tuple[float, ...] | None = None

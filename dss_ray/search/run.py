@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from dss_ray.errors import UsageError, require_known
 from dss_ray.models.guidance import GuidedModel, guide
 from dss_ray.models.protocol import VelocityModel
 from dss_ray.models.teacher import Teacher
+from dss_ray.search.bures import FrechetTarget
+from dss_ray.search.frechet import frechet
 from dss_ray.search.objective import parse_loss
 from dss_ray.search.paper import EulerStream
 from dss_ray.search.result import Batches, Journal, Progress, SearchResult, SearchSettings
 from dss_ray.search.screening import screen
 from dss_ray.search.space import SPACES
-from dss_ray.search.stages import METHODS, StageJournal, metered, run_stage
+from dss_ray.search.stages import METHODS, StageJournal, metered, once, run_stage
 from dss_ray.solver.classical import classical_table
 from dss_ray.solver.grids import make_grid
 from dss_ray.solver.table import SolverTable
@@ -38,6 +41,7 @@ class Search:
         network_seconds: its processor seconds inside the network.
         reference_evaluations: those of the teacher's trajectories, which many searches share.
         reference_seconds: wall seconds that they took when they were solved.
+        guidance: the scale of the search, or what ``frechet`` found: one per query.
     """
 
     table: SolverTable
@@ -48,6 +52,7 @@ class Search:
     network_seconds: float
     reference_evaluations: int
     reference_seconds: float
+    guidance: float | tuple[float, ...]
 
 
 class Target:
@@ -88,6 +93,8 @@ def parse_chain(method: str) -> list[str]:
         require_known("search method", stage, METHODS)
     if "paper" in stages[1:]:
         raise UsageError(f"search method '{method}': 'paper' has its own start, so it comes first")
+    if "frechet" in stages[:-1]:
+        raise UsageError(f"search method '{method}': 'frechet' searches guidance, so it comes last")
     return stages
 
 
@@ -100,6 +107,7 @@ def run_search(
     grid: str = "auto",
     start: str | SolverTable = "ab2",
     settings: SearchSettings | None = None,
+    steer: FrechetTarget | None = None,
     journal: Journal | None = None,
     progress: Progress | None = None,
 ) -> Search:
@@ -114,6 +122,7 @@ def run_search(
             "uniform".
         start: starting table: a classical name on that grid, or a table, which has its own grid.
         settings: of the methods.
+        steer: what ``frechet`` makes the samples like.
         journal: where the state is kept, so that the same call goes on after an interruption.
         progress: called with the units of work done and those in all, stage by stage.
 
@@ -127,40 +136,123 @@ def run_search(
     require_known("space", settings.space, ("auto", *SPACES))
     if nfe > MOST_QUERIES:
         raise UsageError(f"nfe: a search takes at most {MOST_QUERIES} queries, got {nfe}")
+    if "frechet" in stages and steer is None:
+        raise UsageError("search method 'frechet': expected statistics to steer by; use api.search")
     guided = guide(model, guidance)
     screened = grid == "auto" and stages[0] == "least-squares" and isinstance(start, str)
     grid, table = starting_point(guided, nfe, "uniform" if grid == "auto" else grid, start)
-    span = float(table.knots[0]), float(table.knots[-1])
-    stream = EulerStream(Teacher(guide(model, 1.0), "search", settings.seed, span))
-    results, target = list[SearchResult](), None
-    if stages != ["paper"]:
-        teacher = Teacher(guided, "search", settings.seed, span, fewest=TEACHER_STEPS * nfe)
-        target = Target(teacher, settings.samples, progress)
-    for number, stage in enumerate(stages, 1):
-        source: Batches = stream if stage == "paper" or target is None else target.reference
-        if screened and number == 1:
-            velocity = metered(guided, settings)
-            grid, result = screen(velocity, source, guided, nfe, settings)
-        else:
-            owner = stream.teacher.model if stage == "paper" else guided
-            kept = journal and StageJournal(journal, number)
-            result = run_stage(
-                stage, owner, source, table, settings, journal=kept, progress=progress
-            )
-        if target and stage == "least-squares" and number < len(stages):
-            target.refine(result.history[-1][1])
-        results.append(result)
-        table = result.table
-    return Search(
-        table=table,
-        grid="uniform" if stages[0] == "paper" else grid,
-        history=histories(stages, results),
-        evaluations=sum(result.evaluations for result in results),
-        seconds=sum(result.seconds for result in results),
-        network_seconds=sum(result.network_seconds for result in results),
-        reference_evaluations=stream.evaluations + (target.evaluations if target else 0),
-        reference_seconds=stream.seconds + (target.seconds if target else 0.0),
-    )
+    chain = Chain(guided, stages, grid, table, settings, steer, journal, progress)
+    if screened:
+        chain.screen()
+    while len(chain.results) < len(stages):
+        chain.advance()
+    return chain.found()
+
+
+class Chain:
+    """Stages on their way: where they aim, and what they have found.
+
+    Attributes:
+        table: the last stage's, which starts the next.
+        results: of the stages so far.
+    """
+
+    def __init__(  # noqa: PLR0917
+        self,
+        model: GuidedModel,
+        stages: list[str],
+        grid: str,
+        table: SolverTable,
+        settings: SearchSettings,
+        steer: FrechetTarget | None,
+        journal: Journal | None,
+        progress: Progress | None,
+    ) -> None:
+        self.model, self.stages, self.grid, self.table = model, stages, grid, table
+        self.settings, self.steer = settings, steer
+        self.journal, self.progress = journal, progress
+        self.results = list[SearchResult]()
+        span = float(table.knots[0]), float(table.knots[-1])
+        plain = guide(model.model, 1.0)
+        self.stream = EulerStream(Teacher(plain, "search", settings.seed, span))
+        self.target: Target | None = None
+        if stages != ["paper"]:
+            fewest = TEACHER_STEPS * table.nfe
+            teacher = Teacher(model, "search", settings.seed, span, fewest=fewest)
+            self.target = Target(teacher, settings.samples, progress)
+
+    @property
+    def source(self) -> Batches:
+        """What the next stage aims at."""
+        paper = self.stages[len(self.results)] == "paper"
+        return self.stream if paper or self.target is None else self.target.reference
+
+    def screen(self) -> None:
+        """Least squares, the first stage, on the best of several grids."""
+        velocity = metered(self.model, self.settings)
+        nfe = self.table.nfe
+        self.grid, result = screen(velocity, self.source, self.model, nfe, self.settings)
+        self.finish(result)
+
+    def advance(self) -> None:
+        """Run the next stage, or take its result from the journal."""
+        stage, number = self.stages[len(self.results)], len(self.results) + 1
+        journal = self.journal and StageJournal(self.journal, number)
+        work = partial(self.frechet if stage == "frechet" else self.run, stage, journal)
+        self.finish(once(journal, work))
+
+    def run(self, stage: str, journal: Journal | None) -> SearchResult:
+        """A stage that aims at the teacher."""
+        model = self.stream.teacher.model if stage == "paper" else self.model
+        return run_stage(
+            stage,
+            model,
+            self.source,
+            self.table,
+            self.settings,
+            journal=journal,
+            progress=self.progress,
+        )
+
+    def frechet(self, stage: str, journal: Journal | None) -> SearchResult:
+        """The stage that makes samples like those of reference statistics, on noises of its own."""
+        del stage, journal  # its few iterations are run again after an interruption
+        assert self.steer and self.target
+        teacher, used = self.target.teacher, self.settings.samples
+        return frechet(
+            self.model.model,
+            lambda first, count: teacher.noise(used + first, count),
+            self.steer,
+            self.table,
+            self.settings,
+            guidance=self.model.scale,
+            progress=self.progress,
+        )
+
+    def finish(self, result: SearchResult) -> None:
+        """Take the result of a stage."""
+        stage = self.stages[len(self.results)]
+        self.results.append(result)
+        self.table = result.table
+        if self.target and stage == "least-squares" and len(self.results) < len(self.stages):
+            self.target.refine(result.history[-1][1])
+
+    def found(self) -> Search:
+        """All of it together."""
+        results, guidance = self.results, self.results[-1].guidance
+        costs: list[EulerStream | Target] = [self.stream]
+        costs += [self.target] if self.target else []
+        return Search(
+            table=self.table,
+            grid="uniform" if self.stages[0] == "paper" else self.grid,
+            history=histories(self.stages, results),
+            evaluations=sum(result.evaluations for result in results),
+            seconds=sum(result.seconds for result in results),
+            network_seconds=sum(result.network_seconds for result in results),
+            reference_evaluations=sum(cost.evaluations for cost in costs),
+            reference_seconds=sum(cost.seconds for cost in costs),
+            guidance=self.model.scale if guidance is None else guidance,
+        )
 
 
 def starting_point(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +28,7 @@ from dss_ray.search.result import (
 )
 from dss_ray.solver.table import FIELDS, SolverTable
 
-METHODS = ("least-squares", "gauss-newton", "gradient", "paper")
+METHODS = ("least-squares", "gauss-newton", "gradient", "frechet", "paper")
 DONE = "done"
 
 
@@ -76,17 +78,14 @@ def run_stage(
     journal: Journal | None = None,
     progress: Progress | None = None,
 ) -> SearchResult:
-    """Run one method from ``start``, or take its result from the journal."""
-    kept = journal.read(DONE) if journal else None
-    if kept:
-        return restored(kept)
+    """Run one method from ``start``; ``frechet`` has its own function."""
     velocity, features = metered(model, settings), feature_map(model, settings.features)
     told = partial(Told, source, progress)
     match stage:
         case "least-squares":
-            result = least_squares(velocity, source, start, settings)
+            return least_squares(velocity, source, start, settings)
         case "gauss-newton":
-            result = gauss_newton(
+            return gauss_newton(
                 velocity,
                 source,
                 start,
@@ -97,12 +96,20 @@ def run_stage(
             )
         case "gradient":
             batches = told(settings.iterations or descent.ITERATIONS)
-            result = descent.gradient(
+            return descent.gradient(
                 velocity, batches, start, settings, features=features, journal=journal
             )
         case _:
             batches = told(recipe.ITERATIONS)
-            result = recipe.paper(velocity, batches, start, settings, journal=journal)
+            return recipe.paper(velocity, batches, start, settings, journal=journal)
+
+
+def once(journal: Journal | None, work: Callable[[], SearchResult]) -> SearchResult:
+    """The result of ``work``, from the journal where it was done before."""
+    kept = journal.read(DONE) if journal else None
+    if kept:
+        return restored(kept)
+    result = work()
     if journal:
         journal.write(DONE, stored(result))
     return result
@@ -110,20 +117,24 @@ def run_stage(
 
 def stored(result: SearchResult) -> dict[str, Tensor]:
     """A result as tensors."""
+    scales: Any = [] if result.guidance is None else result.guidance
     counts = [result.evaluations, result.seconds, result.network_seconds, result.table.free]
     return {name: getattr(result.table, name) for name in FIELDS} | {
         "history": torch.tensor(result.history, dtype=torch.float64).reshape(-1, 2),
         "counts": torch.tensor(counts, dtype=torch.float64),
+        "guidance": torch.tensor(scales, dtype=torch.float64),
     }
 
 
 def restored(tensors: dict[str, Tensor]) -> SearchResult:
     """The result that ``stored`` made tensors of."""
     evaluations, seconds, network_seconds, free = tensors["counts"].tolist()
+    scales: Any = tensors["guidance"].tolist()
     return SearchResult(
         table=SolverTable(**{name: tensors[name] for name in FIELDS}, free=bool(free)),
         history=[(int(number), loss) for number, loss in tensors["history"].tolist()],
         evaluations=int(evaluations),
         seconds=seconds,
         network_seconds=network_seconds,
+        guidance=(tuple(scales) or None) if isinstance(scales, list) else scales,
     )
