@@ -63,8 +63,9 @@ class FrechetTarget:
         values = torch.linalg.eigvalsh(self.root @ covariance @ self.root)
         kept = values > values[-1] * len(values) * torch.finfo(values.dtype).eps
         traces = covariance.trace() + self.covariance.trace()
-        shift: Tensor = (mean - self.mean).square().sum()
-        return shift + traces - 2 * values[kept].sqrt().sum()
+        shift = (mean - self.mean).square().sum()
+        distance: Tensor = shift + traces - 2 * values[kept].sqrt().sum()
+        return distance
 
     def curvature(self, features: Tensor, some: Tensor, slopes: Tensor) -> Tensor:
         """The generalised Gauss-Newton matrix (P, P) of the distance in P parameters.
