@@ -1,0 +1,151 @@
+"""The claims about searches, held against the rows measured so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import hypot, inf, sqrt
+from statistics import median
+
+from search_cost_cells import FEW, IMAGES, JUDGE, METHODS, NFES, SEEDS, STEERING
+from search_cost_rows import Row, Table, total
+
+Compare = Callable[[list[Row], list[Row]], float]
+Limits = dict[int, float]  # by the number of queries; infinite where nothing is claimed
+FID, SPREAD, RECALL = (f"{figure}[{JUDGE}]" for figure in ("fid", "fid_spread", "recall"))
+FEWEST = (*FEW, 5)
+
+
+def ratio(*columns: str) -> Compare:
+    """The sum of columns over that of the rival."""
+    return lambda rows, rivals: total(*columns)(rows) / total(*columns)(rivals)
+
+
+def own(*columns: str) -> Compare:
+    """The sum of columns, whatever the rival."""
+    return lambda rows, _: total(*columns)(rows)
+
+
+def lost(column: str) -> Compare:
+    """By how much a column is lower than the rival's."""
+    return lambda rows, rivals: total(column)(rivals) - total(column)(rows)
+
+
+def standard_errors(rows: list[Row], rivals: list[Row]) -> float:
+    """The distance of the FID from the rival's in standard errors of the evaluation seeds."""
+    error = hypot(total(SPREAD)(rows), total(SPREAD)(rivals)) / sqrt(len(SEEDS))
+    return (total(FID)(rows) - total(FID)(rivals)) / error
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is claimed of a method beside a rival: a figure at or below a limit.
+
+    Args:
+        text: what people read.
+        method: whose rows.
+        rival: against whose; the teacher is the same at every number of queries.
+        compare: rows of both to the figure.
+        limits: of the figure.
+        models: of which it is claimed; all where empty.
+    """
+
+    text: str
+    method: str
+    rival: str
+    compare: Compare
+    limits: Limits
+    models: tuple[str, ...] = ()
+
+
+def flat(limit: float = inf, nfes: Sequence[int] = NFES) -> Limits:
+    """One limit at every number of queries."""
+    return dict.fromkeys(nfes, limit)
+
+
+def halves(few: float, many: float) -> Limits:
+    """One limit up to six queries and one beyond."""
+    return {nfe: few if nfe <= 6 else many for nfe in NFES}
+
+
+TEACHER = ("reference_evaluations", "reference_seconds")
+WITH_EVALUATIONS, WITH_SECONDS = ("evaluations", TEACHER[0]), ("seconds", TEACHER[1])
+CLAIMS = (
+    Claim("default / paper: rmse", "default", "paper", ratio("rmse"), halves(0.55, 0.35)),
+    Claim("default / paper: evaluations with teacher", "default", "paper",
+          ratio(*WITH_EVALUATIONS), flat(1 / 20)),
+    Claim("default / paper: evaluations alone", "default", "paper", ratio("evaluations"), flat()),
+    Claim("default / paper: seconds with teacher", "default", "paper", ratio(*WITH_SECONDS),
+          flat(1 / 10)),
+    Claim("default / paper: seconds alone", "default", "paper", ratio("seconds"), flat()),
+    Claim("default / gradient: rmse", "default", "gradient", ratio("rmse"), halves(0.85, 0.55)),
+    Claim("least-squares / paper: rmse", "least-squares", "paper", ratio("rmse"), flat(0.6)),
+    Claim("least-squares: seconds with teacher", "least-squares", "least-squares",
+          own(*WITH_SECONDS), flat(5.0), IMAGES),
+    Claim("least-squares: seconds alone", "least-squares", "least-squares", own("seconds"),
+          flat(5.0), IMAGES),
+    Claim("whole (default) / velocity: rmse", "default", "velocity", ratio("rmse"),
+          {4: 0.9, 5: 0.9, 6: inf}),
+    Claim("whole / velocity (default): rmse", "whole", "default", ratio("rmse"),
+          {8: inf, 10: inf}),
+    Claim(f"features / default: {FID}", "features", "default", ratio(FID), flat(nfes=FEWEST),
+          IMAGES),
+    Claim(f"features - teacher: {FID}, standard errors", "features", "teacher", standard_errors,
+          flat(nfes=FEWEST), IMAGES),
+    Claim("default / best classical: rmse", "default", "classical", ratio("rmse"),
+          flat(1.0, (*FEW, *NFES))),
+    Claim("default / published (flow-sit): rmse", "default", "flow-sit", ratio("rmse"), flat(1.0)),
+    Claim("default / published (flow-dcn): rmse", "default", "flow-dcn", ratio("rmse"), flat(1.0)),
+    Claim("default / published (vp-dit): rmse", "default", "vp-dit", ratio("rmse"), flat(1.0)),
+)  # fmt: skip
+
+
+def summary(table: Table, models: Sequence[str], scales: Sequence[float]) -> str:
+    """The claims, then the medians of each cell, as Markdown."""
+    lines = list[str]()
+    for model in models:
+        for guidance in scales:
+            lines += [f"\n{model}, guidance {guidance:g}\n", "| claim | by queries |", "|---|---|"]
+            lines += [
+                f"| {claim.text} | {verdicts(claim, table, model, guidance)} |"
+                for claim in CLAIMS
+                if concerns(claim, model)
+            ]
+            lines += ["", *medians(table, model, guidance)]
+    return "\n".join(lines)
+
+
+def concerns(claim: Claim, model: str) -> bool:
+    """Whether ``model`` can show a claim."""
+    able = (METHODS[name].models for name in (claim.method, claim.rival))
+    return all(model in names for names in able) and model in (claim.models or (model,))
+
+
+def verdicts(claim: Claim, table: Table, model: str, guidance: float) -> str:
+    """The figure at each number of queries, its limit, how many seeds, and whether it holds."""
+    parts = []
+    for nfe, limit in claim.limits.items():
+        rows = table.rows(model, guidance, nfe, claim.method)
+        rivals = table.rows(model, guidance, 0 if claim.rival == "teacher" else nfe, claim.rival)
+        if not rows or not rivals:
+            parts.append(f"N={nfe}: not measured")
+            continue
+        figure = claim.compare(rows, rivals)
+        verdict = "" if limit == inf else f" <= {limit:g} {'holds' if figure <= limit else 'FAILS'}"
+        parts.append(f"N={nfe}: {figure:.3g}{verdict} ({len(rows)} to {len(rivals)} seeds)")
+    return "; ".join(parts)
+
+
+def medians(table: Table, model: str, guidance: float) -> list[str]:
+    """A Markdown table of medians over the seeds."""
+    columns = ("rmse", "rmse_mean", FID, f"fid[{STEERING}]", RECALL, "evaluations", "seconds",
+               *TEACHER)  # fmt: skip
+    lines = [f"| N | method | seeds | {' | '.join(columns)} |", "|---" * (3 + len(columns)) + "|"]
+    for nfe in (0, *FEW, *NFES):
+        for method in METHODS:
+            rows = table.rows(model, guidance, nfe, method)
+            known = [[float(row[column]) for row in rows if row[column]] for column in columns]
+            figures = [f"{median(values):.4g}" if values else "" for values in known]
+            if rows:
+                lines.append(f"| {nfe} | {method} | {len(rows)} | {' | '.join(figures)} |")
+    return lines
