@@ -1,0 +1,101 @@
+"""Peak memory of each search at few and at many queries, above that of a process that is ready.
+
+    python tests/benchmarks/search_memory.py [--memory MIB] [--nfe 5,20] [--samples 256]
+
+Every search runs in a process of its own, which first loads the model and the teacher and searches
+on four samples; what its largest resident set grows by after that is the search's. Under one
+budget each method must stay below it at every N, and the gradient search, which then computes its
+activations again, must not take over 1.3 times as much at the largest N as at the smallest.
+Linux only, where ``ru_maxrss`` counts KiB.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from dss_ray.models.guidance import guide
+from dss_ray.models.meter import Meter
+from dss_ray.models.teacher import Teacher
+from dss_ray.models.zoo import load_model
+from dss_ray.search.gauss_newton import gauss_newton
+from dss_ray.search.gradient import gradient
+from dss_ray.search.result import SearchResult, SearchSettings
+from dss_ray.solver.classical import classical_table
+from dss_ray.solver.grids import make_grid
+
+METHODS: dict[str, Callable[..., SearchResult]] = {
+    "gradient": gradient,
+    "gauss-newton": gauss_newton,
+}
+ITERATIONS, GROWTH = 3, 1.3
+
+
+def largest() -> float:
+    """The largest resident set of this process so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measured(method: str, nfe: int, samples: int, memory: int) -> dict[str, float]:
+    """MiB that a search adds to this process, and its evaluations."""
+    torch.set_num_threads(1)
+    model = guide(load_model("digits-sit"), 1.0)
+    settings = SearchSettings(
+        samples=samples, batch_size=samples, iterations=ITERATIONS, memory=memory
+    )
+    reference, _, _ = Teacher(model, "search", 0).reference(samples)
+    start = classical_table("ab2", make_grid("uniform", nfe))
+    for knot in start.knots:
+        reference.at(knot)  # maps the pages that a search reads
+    METHODS[method](Meter(model), reference, start, replace(settings, samples=4, batch_size=4))
+    before, velocity = largest(), Meter(model)
+    METHODS[method](velocity, reference, start, settings)
+    return {"mib": largest() - before, "evaluations": velocity.evaluations}
+
+
+def peak(method: str, nfe: int, samples: int, memory: int) -> dict[str, float]:
+    """``measured`` in a process of its own."""
+    arguments = ["--child", method, str(nfe), str(samples), str(memory)]
+    child = subprocess.run(
+        [sys.executable, __file__, *arguments], check=True, capture_output=True, text=True
+    )
+    figures: dict[str, float] = json.loads(child.stdout)
+    return figures
+
+
+def main() -> None:
+    """Print one line for each method and N; exit with 1 where a claim fails."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--memory", type=int, default=96, help="MiB")
+    parser.add_argument("--samples", type=int, default=256)
+    parser.add_argument("--nfe", default="5,20")
+    parser.add_argument("--child", nargs=4)
+    options = parser.parse_args()
+    if options.child:
+        method, *numbers = options.child
+        print(json.dumps(measured(method, *map(int, numbers))))
+        return
+    failed, nfes = False, [int(nfe) for nfe in options.nfe.split(",")]
+    for method in METHODS:
+        peaks = {nfe: peak(method, nfe, options.samples, options.memory) for nfe in nfes}
+        for nfe, figures in peaks.items():
+            within = figures["mib"] <= options.memory
+            failed |= not within
+            print(
+                f"{method:13} N = {nfe:3}: {figures['mib']:6.1f} MiB above the baseline, budget "
+                f"{options.memory}{'' if within else ', exceeded'}; {figures['evaluations']:.0f} "
+                "evaluations"
+            )
+        growth = peaks[max(nfes)]["mib"] / peaks[min(nfes)]["mib"]
+        print(f"{method:13} grows {growth:.2f} times from N = {min(nfes)} to {max(nfes)}")
+        failed |= method == "gradient" and growth > GROWTH
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
