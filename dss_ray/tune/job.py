@@ -36,6 +36,7 @@ from dss_ray.solver.sampling import sample
 from dss_ray.solver.table import SolverTable
 from dss_ray.tune.outcome import Judged, Outcome, Pictures
 
+ENDS = 1e-3  # how much of a discrete model's time range a continuous one's table may leave out
 PICTURES = 10  # samples shown of each solver, one of each of the first labels
 
 
@@ -140,8 +141,14 @@ def candidates(job: Job, guided: GuidedModel) -> Iterator[Candidate]:
                 yield "classical", name, grid, table
     for name in published_names():
         table = published_table(name)
-        if table.nfe == nfe and span(table) == (guided.t_min, guided.t_max):
+        if table.nfe == nfe and covers(table, guided):
             yield "published", name, None, table
+
+
+def covers(table: SolverTable, guided: GuidedModel) -> bool:
+    """Whether a table stays in the model's time range and runs from end to end of it, nearly."""
+    (first, last), begin, end = span(table), guided.t_min, guided.t_max
+    return begin <= first < begin + ENDS and end - ENDS < last <= end
 
 
 def screened(job: Job, guided: GuidedModel) -> list[Candidate]:
