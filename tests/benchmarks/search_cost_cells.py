@@ -53,6 +53,9 @@ METHODS = {
     "flow-dcn": Method(NFES, models=FLOW),
     "vp-dit": Method(NFES, models=VP),
     "teacher": Method((0,), models=IMAGES),
+    "frechet": Method(
+        (*FEW, 5), f"{DEFAULT_METHOD}+frechet", {"features": STEERING}, IMAGES, turn=1
+    ),
     "features": Method((*FEW, *NFES), DEFAULT_METHOD, STEERED, IMAGES),
     "gradient": Method(NFES, "least-squares+gradient", turn=1),
     "paper": Method(NFES, "paper", turn=2),

@@ -16,6 +16,7 @@ MARKERS = {
     "velocity": ("#E69F00", "D", "the default, rows summing to one"),
     "whole": ("#CC79A7", "P", "the default, whole space"),
     "features": ("#56B4E9", "v", "the default, aiming at features"),
+    "frechet": ("#999933", "^", "the default, then the Frechet distance"),
     "gradient": ("#0072B2", "s", "least squares + gradient"),
     "paper": ("#000000", "X", "the paper's recipe"),
 }

@@ -83,7 +83,8 @@ def find(cell: Cell, model: VelocityModel, folder: Path) -> Found:
         keep(path, new_solver(cell, model))
     kept = json.loads(path.read_text())
     bundle = Bundle.model_validate_json(json.dumps(kept["bundle"]))
-    bundle = bundle.model_copy(update={"guidance": cell.guidance})
+    if cell.found_at != cell.guidance:
+        bundle = bundle.model_copy(update={"guidance": cell.guidance})
     seconds, reference = kept["processor_seconds"], kept.get("reference_processor_seconds")
     if reference is None:
         assert bundle.search is not None

@@ -88,10 +88,20 @@ CLAIMS = (
           {4: 0.9, 5: 0.9, 6: inf}),
     Claim("whole / velocity (default): rmse", "whole", "default", ratio("rmse"),
           {8: inf, 10: inf}),
+    Claim(f"frechet / default: {FID}", "frechet", "default", ratio(FID), flat(0.8, FEWEST),
+          IMAGES),
+    Claim(f"frechet - default: {FID}, standard errors", "frechet", "default", standard_errors,
+          flat(-2.0, FEWEST), IMAGES),
+    Claim(f"frechet / teacher: {FID}", "frechet", "teacher", ratio(FID), flat(1.0, FEWEST),
+          IMAGES),
+    Claim(f"default - frechet: {RECALL}", "frechet", "default", lost(RECALL),
+          flat(0.02, FEWEST), IMAGES),
+    Claim(f"teacher - frechet: {RECALL}", "frechet", "teacher", lost(RECALL),
+          flat(0.02, FEWEST), IMAGES),
     Claim(f"features / default: {FID}", "features", "default", ratio(FID), flat(nfes=FEWEST),
           IMAGES),
-    Claim(f"features - teacher: {FID}, standard errors", "features", "teacher", standard_errors,
-          flat(nfes=FEWEST), IMAGES),
+    Claim(f"features / teacher: {FID}", "features", "teacher", ratio(FID), flat(nfes=FEWEST),
+          IMAGES),
     Claim("default / best classical: rmse", "default", "classical", ratio("rmse"),
           flat(1.0, (*FEW, *NFES))),
     Claim("default / published (flow-sit): rmse", "default", "flow-sit", ratio("rmse"), flat(1.0)),
@@ -123,17 +133,17 @@ def concerns(claim: Claim, model: str) -> bool:
 
 def verdicts(claim: Claim, table: Table, model: str, guidance: float) -> str:
     """The figure at each number of queries, its limit, how many seeds, and whether it holds."""
-    parts = []
+    parts, missing = list[str](), list[str]()
     for nfe, limit in claim.limits.items():
         rows = table.rows(model, guidance, nfe, claim.method)
         rivals = table.rows(model, guidance, 0 if claim.rival == "teacher" else nfe, claim.rival)
         if not rows or not rivals:
-            parts.append(f"N={nfe}: not measured")
+            missing.append(str(nfe))
             continue
         figure = claim.compare(rows, rivals)
         verdict = "" if limit == inf else f" <= {limit:g} {'holds' if figure <= limit else 'FAILS'}"
         parts.append(f"N={nfe}: {figure:.3g}{verdict} ({len(rows)} to {len(rivals)} seeds)")
-    return "; ".join(parts)
+    return "; ".join(parts + [f"N={', '.join(missing)}: not measured"] * bool(missing))
 
 
 def medians(table: Table, model: str, guidance: float) -> list[str]:
