@@ -81,6 +81,7 @@ def measured_row(cell: Cell, work: Path) -> Row:
             row[f"{name}[{judge}]"] = f"{figures[name].mean:.6g}"
         if judge:
             row[f"fid_spread[{judge}]"] = f"{figures['fid'].spread:.6g}"
+            row[f"fid_seeds[{judge}]"] = " ".join(f"{one:.6g}" for one in figures["fid"].values)
     return row | {
         "solver": found.bundle.name,
         "space": "whole" if found.bundle.table.free else "velocity",

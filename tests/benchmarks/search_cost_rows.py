@@ -16,7 +16,7 @@ KEY = ("model", "guidance", "nfe", "method", "seed")
 JUDGED = tuple(
     f"{figure}[{judge}]"
     for judge in (JUDGE, STEERING)
-    for figure in ("fid", "fid_spread", "precision", "recall")
+    for figure in ("fid", "fid_spread", "fid_seeds", "precision", "recall")
 )
 COSTS = ("evaluations", "seconds", "reference_evaluations", "reference_seconds")
 COLUMNS = (

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import hypot, inf, sqrt
-from statistics import median
+from math import inf, sqrt
+from statistics import fmean, median, stdev
 
-from search_cost_cells import FEW, IMAGES, JUDGE, METHODS, NFES, SEEDS, STEERING
+from search_cost_cells import FEW, IMAGES, JUDGE, METHODS, NFES, STEERING
 from search_cost_rows import Row, Table, total
 
 Compare = Callable[[list[Row], list[Row]], float]
 Limits = dict[int, float]  # by the number of queries; infinite where nothing is claimed
-FID, SPREAD, RECALL = (f"{figure}[{JUDGE}]" for figure in ("fid", "fid_spread", "recall"))
+FID, FID_SEEDS, RECALL = (f"{figure}[{JUDGE}]" for figure in ("fid", "fid_seeds", "recall"))
 FEWEST = (*FEW, 5)
 
 
@@ -32,9 +32,21 @@ def lost(column: str) -> Compare:
 
 
 def standard_errors(rows: list[Row], rivals: list[Row]) -> float:
-    """The distance of the FID from the rival's in standard errors of the evaluation seeds."""
-    error = hypot(total(SPREAD)(rows), total(SPREAD)(rivals)) / sqrt(len(SEEDS))
-    return (total(FID)(rows) - total(FID)(rivals)) / error
+    """How far the FID is from the rival's, in standard errors of the paired evaluation seeds.
+
+    The same noises raise and lower the distances of all solvers together.
+    """
+    differences = [
+        mine - theirs for mine, theirs in zip(by_seed(rows), by_seed(rivals), strict=True)
+    ]
+    error = stdev(differences) / sqrt(len(differences))
+    return fmean(differences) / error if error else inf
+
+
+def by_seed(rows: list[Row]) -> list[float]:
+    """The FID on each evaluation seed, medians over the search seeds."""
+    values = [[float(value) for value in row[FID_SEEDS].split()] for row in rows]
+    return [median(column) for column in zip(*values, strict=True)]
 
 
 @dataclass(frozen=True)
