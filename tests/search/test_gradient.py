@@ -1,6 +1,7 @@
 """The gradient search: right gradients, lower errors, typed failures."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -91,9 +92,15 @@ def test_an_unknown_objective_names_the_nearest(meter, reference):
         gradient(meter, reference, start(), SearchSettings(objective="trajectories"))
 
 
-@pytest.mark.parametrize("rate", [1.0, 1e3, 1e30, 1e300])
-def test_a_diverging_rate_ends_in_a_typed_error_or_a_valid_table(oracle, reference, rate):
-    settings = SearchSettings(learning_rate=rate, iterations=25, batch_size=16)
+@pytest.mark.parametrize("optimizer", ["adam", "lion"])
+@pytest.mark.parametrize("rate", [1.0, 30.0, 1e3, 1e300])
+@pytest.mark.parametrize("space", ["velocity", "ab3", "dpmpp3m", "whole"])
+def test_a_diverging_rate_ends_in_a_typed_error_or_a_valid_table(
+    oracle, reference, rate, space, optimizer
+):
+    settings = SearchSettings(
+        learning_rate=rate, iterations=12, batch_size=16, space=space, optimizer=optimizer
+    )
     try:
         found = gradient(Meter(oracle), reference, start(), settings)
     except DivergedError as error:
@@ -101,6 +108,26 @@ def test_a_diverging_rate_ends_in_a_typed_error_or_a_valid_table(oracle, referen
     else:
         assert found.table.weights.isfinite().all()
         assert all(math.isfinite(loss) for _, loss in found.history)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_one_query_leaves_nothing_to_search_but_in_the_whole_space(oracle, reference, space):
+    euler, settings = start(1), SearchSettings(space=space, iterations=3)
+    found = gradient(Meter(oracle), reference, euler, settings)
+    assert torch.equal(found.table.weights, euler.weights) == (space != "whole")
+    assert torch.equal(found.table.knots, euler.knots)
+
+
+def test_a_free_start_is_searched_among_free_tables(oracle, reference):
+    settings = SearchSettings(iterations=2)
+    free = gradient(Meter(oracle), reference, start(), replace(settings, space="whole")).table
+    assert gradient(Meter(oracle), reference, free, settings).table.free
+
+
+def test_a_batch_larger_than_the_samples_holds_them_all(oracle, reference):
+    settings = SearchSettings(iterations=2, batch_size=10_000)
+    found = gradient(Meter(oracle), reference, start(), settings)
+    assert found.evaluations == 3 * 4 * (2 * 256 + 3)  # three samples tell the memory
 
 
 def test_a_nan_gradient_with_a_finite_loss_is_an_error(oracle, reference):
@@ -111,9 +138,14 @@ def test_a_nan_gradient_with_a_finite_loss_is_an_error(oracle, reference):
         gradient(Meter(cornered), reference, start(), SearchSettings(iterations=2))
 
 
-def test_nan_from_the_model_is_an_error(reference):
-    with pytest.raises(DivergedError, match="loss of nan"):
-        gradient(Meter(lambda x, *_: x.log()), reference, start(), SearchSettings())
+@pytest.mark.parametrize("memory", [1, 1024])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_not_finite_from_the_model_is_an_error(oracle, reference, value, memory):
+    def broken(x, t, label):
+        return oracle(x, t, label) if t < 0.7 else torch.full_like(x, value)
+
+    with pytest.raises(DivergedError, match=r"loss of (nan|inf)"):
+        gradient(Meter(broken), reference, start(), SearchSettings(memory=memory))
 
 
 @pytest.mark.parametrize(
