@@ -66,6 +66,12 @@ REFUSED = {
     "model without extractor": ([*EVALUATE, "--metrics", "fid", "--samples", "16"], "extractor"),
     "file in the way": ([*SEARCH, "--out", "foreign.json"], "foreign.json"),
     "no sweep yet": (["leaderboard", "night"], "night"),
+    "search setting": ([*SEARCH, "--set", "spac=whole"], "did you mean 'space'"),
+    "search setting's kind": ([*SEARCH, "--set", "space=3"], "expected str, got 3"),
+    "search setting's value": ([*SEARCH, "--set", "space=hole"], "did you mean 'whole'"),
+    "search setting's range": ([*SEARCH, "--set", "ema=1"], "less than 1"),
+    "search assignment": ([*SEARCH, "--set", "space"], "KEY=VALUE such as space=whole"),
+    "steering without an extractor": ([*SEARCH, "--method", "frechet"], "setting features"),
     "step count zero": (["search", "gaussian-mixture", "--nfe", "0"], "--nfe"),
 }
 

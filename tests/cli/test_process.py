@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -63,3 +64,32 @@ def test_an_interrupted_command_ends_with_130_and_no_traceback(tmp_path, number)
     error = process.communicate(timeout=30)[1]
     assert process.returncode == 130
     assert error == "dss-ray: interrupted\n"
+
+
+def searching(folder: Path, name: str) -> list[str]:
+    """A search of some seconds that writes ``name``."""
+    chain = ["--method=least-squares+gradient", "--set=iterations=600", "--set=ema=0.9"]
+    return [PROGRAM, "search", "gaussian-mixture", "--nfe=5", *chain, f"--out={folder / name}"]
+
+
+@pytest.mark.slow
+def test_an_interrupted_search_goes_on_to_the_same_bits(tmp_path):
+    def environment(cache: str) -> dict[str, str]:
+        return os.environ | {"DSS_RAY_CACHE": str(tmp_path / cache)}
+
+    def table(name: str) -> object:
+        return json.loads((tmp_path / name).read_text())["table"]
+
+    whole = searching(tmp_path, "whole.json")
+    subprocess.run(whole, env=environment("one"), capture_output=True, check=True)
+    command, other = searching(tmp_path, "cut.json"), environment("two")
+    process = subprocess.Popen(command, env=other, stderr=subprocess.PIPE, text=True)
+    while not any((tmp_path / "two").glob("search-*.safetensors")) and process.poll() is None:
+        time.sleep(0.02)
+    time.sleep(2.5)  # some iterations into the descent
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGKILL and not (tmp_path / "cut.json").exists()
+    subprocess.run(command, env=other, capture_output=True, check=True)
+    assert table("cut.json") == table("whole.json")
+    assert not any((tmp_path / "two").glob("search-*.safetensors"))

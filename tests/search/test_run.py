@@ -6,6 +6,7 @@ import torch
 from dss_ray.errors import DivergedError, TableError, UsageError
 from dss_ray.models.guidance import guide
 from dss_ray.models.teacher import Teacher
+from dss_ray.search.bures import FrechetTarget
 from dss_ray.search.result import SearchSettings
 from dss_ray.search.run import parse_chain, run_search
 from dss_ray.search.screening import KEPT, SCREENED_GRIDS, SCREENING_SAMPLES
@@ -175,3 +176,42 @@ def test_a_model_that_gives_nan_is_a_typed_error(counted, method):
 
     with pytest.raises(DivergedError, match=r"NaN|nan"):
         run_search(Broken(), 4, method=method, settings=SHORT)
+
+
+def test_a_chain_that_ends_with_frechet_keeps_the_guidance_that_it_finds(oracle):
+    ends = Teacher(guide(oracle, 1.0), "selection", 0).ends(0, 1000).double()
+    steer = FrechetTarget(lambda states: states, ends.mean(0), ends.T.cov())
+    settings = SearchSettings(samples=32, iterations=4, batch_size=1000, guidance_rate=1.0)
+    chain = "least-squares+frechet"
+    found = run_search(oracle, 3, method=chain, grid="uniform", settings=settings, steer=steer)
+    assert isinstance(found.guidance, tuple) and len(found.guidance) == 3
+    first, last = found.history["frechet"][0][1], min(loss for _, loss in found.history["frechet"])
+    assert last < first
+    with pytest.raises(UsageError, match="statistics to steer by"):
+        run_search(oracle, 3, method=chain)
+    with pytest.raises(UsageError, match="comes last"):
+        parse_chain("frechet+gradient")
+
+
+class Memory:
+    """A journal in memory that counts what is written."""
+
+    def __init__(self):
+        self.kept = {}
+
+    def read(self, stage):
+        return self.kept.get(stage)
+
+    def write(self, stage, tensors):
+        self.kept[stage] = tensors
+
+
+def test_finished_stages_are_not_run_again(counted):
+    journal, chain = Memory(), "least-squares+gauss-newton"
+    settings = {"method": chain, "grid": "uniform", "settings": SHORT, "journal": journal}
+    found = run_search(counted, 4, **settings)
+    counted.samples = 0
+    again = run_search(counted, 4, **settings)
+    assert counted.samples == 0
+    assert again.table.to_json() == found.table.to_json()
+    assert (again.history, again.evaluations) == (found.history, found.evaluations)
