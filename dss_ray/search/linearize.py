@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import Protocol
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from dss_ray.models.meter import Meter
-from dss_ray.search.memory import samples_that_fit
+from dss_ray.search.memory import peak, room, samples_that_fit
 from dss_ray.search.objective import SMALLEST, Objective
 from dss_ray.search.result import Batch, Batches
 from dss_ray.search.reverse import reverse_jacobian
@@ -20,39 +20,50 @@ from dss_ray.solver.sampling import differences
 from dss_ray.solver.table import SolverTable
 
 log = logging.getLogger(__name__)
+FEW = 16  # tangents that show what one takes
+CACHED = 2048  # tangents times samples; on a CPU more were no faster and take memory
 
 
-class Jacobian(Protocol):
-    """Weighted residuals (B, R) of a batch and their derivatives (K, B, R)."""
+@dataclass(frozen=True)
+class Plan:
+    """How to take Jacobians within a budget.
 
-    def __call__(
-        self,
-        velocity: Meter,
-        table: SolverTable,
-        along: Directions,
-        batch: Batch,
-        objective: Objective,
-    ) -> tuple[Tensor, Tensor]:
-        """The root of each residual's weight is multiplied in."""
-        ...
+    Args:
+        samples: of one batch.
+        tangents: of each sample, pushed through the network together; 0 means reverse mode.
+    """
+
+    samples: int
+    tangents: int
 
 
 def forward_jacobian(
-    velocity: Meter, table: SolverTable, along: Directions, batch: Batch, objective: Objective
+    velocity: Meter,
+    table: SolverTable,
+    along: Directions,
+    batch: Batch,
+    objective: Objective,
+    *,
+    at_once: int,
 ) -> tuple[Tensor, Tensor]:
-    """Residuals (B, R) and derivatives (K, B, R) by tangents; no activations are kept."""
-    pushed = push(velocity, table, along, batch)
+    """Residuals (B, R) and derivatives (K, B, R) by tangents; no activations are kept.
+
+    Both are multiplied by the root of each residual's weight; ``at_once`` as in ``push``.
+    """
+    pushed = push(velocity, table, along, batch, at_once)
     count = along.basis.shape[1]
     tangents = [grown(tangent, count) for tangent in pushed.tangents]
 
     def residual(knots: Tensor, *states: Tensor) -> Tensor:
         return objective.residual(states, batch, knots)
 
-    value, slope = derivatives(residual, (table.knots, *pushed.states), (along.knots.T, *tangents))
+    at, moved = (table.knots, *pushed.states), (along.knots.T, *tangents)
+    value, slope = derivatives(residual, at, moved, at_once)
     root = objective.loss.weight(value).sqrt()
     return root * value, root * slope
 
 
+@dataclass(frozen=True, eq=False)
 class Linearizer:
     """Makes quadratic models of an objective in a space; see ``__call__``.
 
@@ -60,49 +71,14 @@ class Linearizer:
         velocity: the metered model.
         objective: of the states.
         space: of tables.
-        reference: whose first samples show what fits into the memory.
-        most: the largest useful batch.
-        budget: in MiB.
-
-    Attributes:
-        size: of the batches that the budget allows, a divisor of ``most``.
     """
 
-    def __init__(
-        self,
-        velocity: Meter,
-        objective: Objective,
-        space: Space,
-        reference: Batches,
-        *,
-        most: int,
-        budget: int,
-    ) -> None:
-        self.velocity, self.objective, self.space = velocity, objective, space
-        self.jacobian: Jacobian = forward_jacobian
-        table = space.table(space.coordinates)
-        along = directions(space, space.coordinates)
-
-        def work(count: int) -> None:
-            batch = reference.batch(0, count)
-            products(*self.jacobian(velocity, table, along, batch, objective))
-
-        try:
-            work(1)
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            log.warning(
-                "gauss-newton: the model has no forward-mode derivatives (%s); reverse mode takes "
-                "more network evaluations",
-                str(error).split("\n", 1)[0],
-            )
-            self.jacobian = reverse_jacobian
-        fits = samples_that_fit(work, most, budget)
-        self.size = max(size for size in range(1, fits + 1) if most % size == 0)
+    velocity: Meter
+    objective: Objective
+    space: Space
 
     def __call__(
-        self, coordinates: Tensor, batches: Iterable[Batch]
+        self, coordinates: Tensor, batches: Iterable[Batch], tangents: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Half the objective's second and first derivatives at ``coordinates``.
 
@@ -111,9 +87,14 @@ class Linearizer:
             matrix (K, K) and the gradient (K,).
         """
         table, along = self.space.table(coordinates), directions(self.space, coordinates)
-        matrix, slope, elements = 0.0 * along.basis.T @ along.basis, 0.0 * along.basis[0], 0
+        count = along.basis.shape[1]
+        matrix, slope, elements = (
+            coordinates.new_zeros(count, count),
+            along.basis.new_zeros(count),
+            0,
+        )
         for batch in batches:
-            residual, jacobian = self.jacobian(self.velocity, table, along, batch, self.objective)
+            residual, jacobian = self.jacobian(table, along, batch, tangents)
             more, further = products(residual, jacobian)
             matrix, slope = matrix + more.cpu(), slope + further.cpu()
             elements += residual.numel()
@@ -123,6 +104,50 @@ class Linearizer:
             half = self.objective.penalty / 2
             matrix, slope = matrix + half * more, slope + half * further
         return along.basis, matrix, slope
+
+    def jacobian(
+        self, table: SolverTable, along: Directions, batch: Batch, tangents: int
+    ) -> tuple[Tensor, Tensor]:
+        """Weighted residuals (B, R) and their derivatives (K, B, R)."""
+        if tangents:
+            return forward_jacobian(
+                self.velocity, table, along, batch, self.objective, at_once=tangents
+            )
+        return reverse_jacobian(self.velocity, table, along, batch, self.objective)
+
+    def plan(self, reference: Batches, most: int, budget: int) -> Plan:
+        """What the first samples show to fit into the budget.
+
+        Args:
+            reference: the samples.
+            most: the largest useful batch.
+            budget: in MiB; one sample with one tangent is always taken.
+        """
+        table = self.space.table(self.space.coordinates)
+        along = directions(self.space, self.space.coordinates)
+        count = max(1, along.basis.shape[1])
+
+        def work(samples: int, tangents: int) -> None:
+            products(*self.jacobian(table, along, reference.batch(0, samples), tangents))
+
+        few = min(count, FEW)
+        try:
+            taken = peak(lambda: work(1, few))
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            log.warning(
+                "gauss-newton: the model has no forward-mode derivatives (%s); reverse mode takes "
+                "more network evaluations",
+                str(error).split("\n", 1)[0],
+            )
+            return Plan(samples_that_fit(lambda samples: work(samples, 0), most, budget), 0)
+        tangents = min(count, max(1, few * room(budget) // taken))
+        if tangents < count:
+            return Plan(1, tangents)
+        if reference.batch(0, 1).noise.device.type == "cpu":
+            most = min(most, max(1, CACHED // count))
+        return Plan(samples_that_fit(lambda samples: work(samples, count), most, budget), count)
 
 
 def products(residual: Tensor, jacobian: Tensor) -> tuple[Tensor, Tensor]:

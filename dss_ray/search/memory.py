@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 MEBIBYTE = 2**20
-SLACK = 0.5  # of the budget, for what the allocator keeps and kernels use inside
+SLACK = 0.5  # of the budget; the rest is for what the allocator keeps and kernels use inside
 
 
 class LivePeak(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -21,7 +21,7 @@ class LivePeak(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.live, self.peak = 0, 0
+        self.live = self.peak = 0
         self.known = weakref.WeakSet[Any]()
 
     def __torch_dispatch__(
@@ -48,11 +48,24 @@ class LivePeak(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.live -= size
 
 
+def peak(work: Callable[[], object]) -> int:
+    """The most bytes that are alive at once while ``work`` works."""
+    with LivePeak() as counted:
+        work()
+    most: int = counted.peak
+    return most
+
+
+def room(budget: int) -> int:
+    """The bytes of tensors that a budget of so many MiB allows."""
+    return int(SLACK * budget * MEBIBYTE)
+
+
 def samples_that_fit(work: Callable[[int], object], most: int, budget: int) -> int:
     """How many samples ``work`` may take at once.
 
-    The live bytes of one and of two samples are counted; those of more lie on the line through
-    them.
+    The live bytes of one and, where they cannot exceed the budget, of two samples are counted;
+    those of more lie on the line through them.
 
     Args:
         work: does the work on that many samples.
@@ -62,11 +75,8 @@ def samples_that_fit(work: Callable[[int], object], most: int, budget: int) -> i
     Returns:
         At least 1, even where one sample alone needs more than the budget.
     """
-    peaks = []
-    for count in (1, 2):
-        with LivePeak() as counted:
-            work(count)
-        peaks.append(counted.peak)
-    each = max(1, peaks[1] - peaks[0])
-    room = SLACK * budget * MEBIBYTE - (peaks[0] - each)
-    return max(1, min(most, int(room / each)))
+    one = peak(lambda: work(1))
+    if most == 1 or 2 * one > room(budget):
+        return 1
+    each = max(1, peak(lambda: work(2)) - one)
+    return min(most, 1 + (room(budget) - one) // each)

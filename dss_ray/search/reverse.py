@@ -98,4 +98,4 @@ def target_slopes(
     def residual(knots: Tensor) -> Tensor:
         return objective.residual(still, batch, knots)
 
-    return derivatives(residual, (table.knots.detach(),), (along.knots.T,))[1]
+    return derivatives(residual, (table.knots.detach(),), (along.knots.T,), len(along.basis))[1]

@@ -29,7 +29,8 @@ CONSISTENT: dict[str, tuple[Form, str]] = {  # where the coefficients count from
 }
 WHOLE = "whole"
 SPACES = (*CONSISTENT, WHOLE)
-NARROWEST = 1e-4  # fraction of the time range that two query times keep apart in the whole space
+LEAST = 1e-7  # narrowest step, as a fraction of the time range: float32 cannot tell less
+NARROWEST = 1e-4  # fraction at which the whole space starts where query times touch
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +67,10 @@ def make_space(name: str, start: SolverTable) -> Space:
 def consistent(start: SolverTable, form: Form, base: str) -> Space:
     """Softmax times, and strictly lower corrections to the classical solver ``base``."""
     widths, build, weights = start.knots.diff(), *form
-    if start.free or (widths <= 0).any() or not torch.equal(start.times, start.knots[:-1]):
+    narrow = widths < LEAST * widths.sum()
+    if start.free or narrow.any() or not torch.equal(start.times, start.knots[:-1]):
         raise TableError(
-            "the search cannot start from this table: its knots must increase strictly and be its "
+            "the search cannot start from this table: its knots must increase and be its "
             "query times, and its rows sum to the time passed; start from another one, such as "
             "ab2, or search the space 'whole'"
         )
@@ -77,17 +79,21 @@ def consistent(start: SolverTable, form: Form, base: str) -> Space:
 
     def table(coordinates: Tensor) -> SolverTable:
         knots = softmax_knots(coordinates[:nfe], first, last)
-        origin = weights(classical_table(base, knots))
-        moved = torch.zeros_like(origin).index_put((rows, columns), coordinates[nfe:])
-        return build(knots, origin + moved - torch.diag(moved.sum(1)))
+        origin = weights(classical_table(base, knots)).tril(-1)
+        lower = origin.index_put((rows, columns), coordinates[nfe:], accumulate=True)
+        return build(knots, lower + torch.diag(1 - lower.sum(1)))
 
     moved = weights(start) - weights(classical_table(base, start.knots))
     return Space(torch.cat([widths.log(), moved[rows, columns]]), table)
 
 
 def softmax_knots(logits: Tensor, first: float, last: float) -> Tensor:
-    """Knots (N + 1,) whose increments are the softmax of ``logits`` (N,); the ends are exact."""
-    progress = logits.softmax(0).cumsum(0)[:-1].clamp(max=1)
+    """Knots (N + 1,) whose increments are the softmax of ``logits`` (N,), none of them zero.
+
+    The ends are exact.
+    """
+    widths = logits.softmax(0).clamp(min=LEAST)
+    progress = (widths / widths.sum()).cumsum(0)[:-1].clamp(max=1)
     inner = (first + (last - first) * progress).clamp(max=last)
     return torch.cat([logits.new_tensor([first]), inner, logits.new_tensor([last])])
 
@@ -105,6 +111,7 @@ def whole(start: SolverTable) -> Space:
         return SolverTable(times, 1 + origin.cumsum(0), lower.cumsum(0), knots, free=True)
 
     ends = torch.cat([knots[:1], start.times, knots[-1:]])
-    widths = ends.diff().clamp(min=NARROWEST * (last - first))
+    widths = ends.diff() / (last - first)
+    widths = torch.where(widths < LEAST, NARROWEST, widths)
     origin, steps = differences(start)
     return Space(torch.cat([widths.log(), origin, steps[rows, columns]]), table)

@@ -74,8 +74,18 @@ class Pushed:
     tangents: list[Tensor]
 
 
-def push(velocity: Meter, table: SolverTable, along: Directions, batch: Batch) -> Pushed:
-    """Step ``table`` over ``batch`` with the tangents of all directions that act."""
+def push(
+    velocity: Meter, table: SolverTable, along: Directions, batch: Batch, at_once: int
+) -> Pushed:
+    """Step ``table`` over ``batch`` with the tangents of all directions that act.
+
+    Args:
+        velocity: the metered model.
+        table: the solver.
+        along: directions in which it may move.
+        batch: the samples.
+        at_once: how many tangents of each sample go through the network together.
+    """
     state, velocities = batch.noise, list[Tensor]()
     tangent = state.new_zeros(0, *state.shape)
     slopes, states, tangents = list[Tensor](), list[Tensor](), list[Tensor]()
@@ -85,7 +95,7 @@ def push(velocity: Meter, table: SolverTable, along: Directions, batch: Batch) -
         count = along.active[2 * i]
         tangent = grown(tangent, count)
         value, slope = velocity_tangents(
-            velocity, (state, time), (tangent, dtimes[i, :count]), batch.label
+            velocity, (state, time), (tangent, dtimes[i, :count]), batch.label, at_once
         )
         velocities.append(value)
         slopes.append(slope)
@@ -111,26 +121,31 @@ def velocity_tangents(
     at: tuple[Tensor, Tensor],
     tangents: tuple[Tensor, Tensor],
     label: Tensor | None,
+    at_once: int,
 ) -> tuple[Tensor, Tensor]:
     """The velocity (B, ...) at (x, t) and its derivatives (K, B, ...) along K tangents."""
-    count = len(tangents[0])
-    if count == 0:
-        value = velocity(*at, label)
-        return value, value.new_zeros(0, *value.shape)
-
     with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no forward mode
-        value, slope = derivatives(lambda x, t: velocity(x, t, label), at, tangents)
-    velocity.evaluations += velocity.evaluations_per_query * count * len(at[0])
-    return value, slope
+        found = derivatives(lambda x, t: velocity(x, t, label), at, tangents, at_once)
+    velocity.evaluations += velocity.evaluations_per_query * len(tangents[0]) * len(at[0])
+    return found
 
 
 def derivatives(
-    function: Callable[..., Tensor], at: tuple[Tensor, ...], tangents: tuple[Tensor, ...]
+    function: Callable[..., Tensor],
+    at: tuple[Tensor, ...],
+    tangents: tuple[Tensor, ...],
+    at_once: int,
 ) -> tuple[Tensor, Tensor]:
     """The value of ``function`` and its derivatives (K, ...) along K tangents of its arguments."""
 
     def one(*moved: Tensor) -> Any:
         return jvp(function, at, moved)
 
-    value, slope = vmap(one, out_dims=(None, 0))(*tangents)  # type: ignore[arg-type]
-    return value, slope
+    if len(tangents[0]) == 0:
+        value = function(*at)
+        return value, value.new_zeros(0, *value.shape)
+    slopes = list[Tensor]()
+    for chunk in zip(*(torch.split(part, at_once) for part in tangents), strict=True):
+        value, slope = vmap(one, out_dims=(None, 0))(*chunk)  # type: ignore[arg-type]
+        slopes.append(slope)
+    return value, slopes[0] if len(slopes) == 1 else torch.cat(slopes)

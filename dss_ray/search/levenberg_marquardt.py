@@ -1,0 +1,154 @@
+"""The iterates of damped Gauss-Newton on a problem: kept, restored, stopped on held-out samples."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dss_ray.errors import DivergedError
+from dss_ray.search.linearize import Linearizer, Plan
+from dss_ray.search.memory import samples_that_fit
+from dss_ray.search.problem import INFINITE, Problem, pieces
+from dss_ray.solver.table import SolverTable
+
+DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-3, 1e-7, 1e3
+RAISED, LOWERED = 10.0, 0.1
+PATIENCE, PROGRESS = 2, 0.99  # stop when two iterations have not lowered the held-out loss by 1 %
+FLAT = 1e-12  # curvatures below this fraction of the largest count as this
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """An iterate (P,) and its losses."""
+
+    coordinates: Tensor
+    training: float
+    held_out: float
+
+
+class Descent:
+    """The iterates of a problem so far.
+
+    Args:
+        problem: what is minimised.
+        start: the table to start from, to which the first coordinates may only come near.
+        memory: MiB that it may take.
+        kept: what ``tensors`` gave, to go on from there.
+
+    Attributes:
+        path: the points, the start first.
+        going: whether a further step may help.
+
+    Raises:
+        DivergedError: if the loss at the start is NaN or infinite.
+    """
+
+    def __init__(
+        self, problem: Problem, start: SolverTable, memory: int, kept: dict[str, Tensor] | None
+    ) -> None:
+        self.problem, self.began = problem, time.perf_counter()
+        self.linearizer = Linearizer(problem.velocity, problem.objective, problem.space)
+        if kept:
+            self.restore(kept)
+            return
+
+        def work(count: int) -> None:
+            problem.loss(start, pieces(problem.reference, 0, count, count))
+
+        self.plan = self.linearizer.plan(problem.reference, problem.trained, memory)
+        self.size = samples_that_fit(work, problem.trained, memory)
+        self.damping, self.going = DAMPING, True
+        training, held_out = problem.training(self.size), problem.held_out(self.size)
+        losses = problem.loss(start, training), problem.loss(start, held_out)
+        if INFINITE in losses:
+            raise DivergedError(
+                "gauss-newton met NaN or infinity at its start: check the model's output and its "
+                "time range, or start from another table"
+            )
+        self.path = [Point(problem.space.coordinates, *losses)]
+
+    @property
+    def iteration(self) -> int:
+        """The number of steps taken."""
+        return len(self.path) - 1
+
+    @property
+    def seconds(self) -> float:
+        """Wall seconds so far."""
+        return time.perf_counter() - self.began
+
+    def advance(self) -> None:
+        """Take one step, or end where none lowers the loss.
+
+        Raises:
+            DivergedError: if the derivatives at the start are NaN or infinite.
+        """
+        here, problem = self.path[-1], self.problem
+        basis, curvature, slope = self.linearizer(
+            here.coordinates, problem.training(self.plan.samples), self.plan.tangents
+        )
+        finite = bool(curvature.isfinite().all() and slope.isfinite().all())
+        if not (finite or self.iteration):
+            raise DivergedError(
+                "gauss-newton met NaN or infinity in the model's derivatives at its start: start "
+                "from another table, or search by least-squares"
+            )
+        self.going = finite and len(slope) > 0  # one consistent query leaves nothing to search
+        while self.going:
+            there = here.coordinates + basis @ damped_step(curvature, slope, self.damping)
+            training = problem.loss_at(there, problem.training(self.size))
+            if training < here.training:
+                break
+            self.damping *= RAISED
+            self.going = self.damping <= MOST_DAMPING
+        else:
+            return
+        held_out = problem.loss_at(there, problem.held_out(self.size))
+        self.path.append(Point(there, training, held_out))
+        self.damping = max(self.damping * LOWERED, LEAST_DAMPING)
+        self.going = self.improving()
+
+    def improving(self) -> bool:
+        """Whether the last iterations still lowered the held-out loss."""
+        losses = [point.held_out for point in self.path]
+        recent, earlier = losses[-PATIENCE:], losses[:-PATIENCE]
+        return not earlier or min(recent) < PROGRESS * min(earlier)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that a resumed search needs."""
+        velocity, plan = self.problem.velocity, self.plan
+        losses = [[point.training, point.held_out] for point in self.path]
+        state = self.damping, self.going, self.seconds, velocity.seconds, velocity.evaluations
+        return {
+            "coordinates": torch.stack([point.coordinates for point in self.path]),
+            "losses": torch.tensor(losses, dtype=torch.float64),
+            "state": torch.tensor(state, dtype=torch.float64),
+            "plan": torch.tensor([self.size, plan.samples, plan.tangents]),
+        }
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Go on from ``tensors``."""
+        velocity = self.problem.velocity
+        rows = zip(tensors["coordinates"], tensors["losses"].tolist(), strict=True)
+        self.path = [Point(coordinates, *losses) for coordinates, losses in rows]
+        self.damping, going, spent, velocity.seconds, evaluations = tensors["state"].tolist()
+        self.going, velocity.evaluations = bool(going), int(evaluations)
+        self.began -= spent
+        self.size, *plan = tensors["plan"].tolist()
+        self.plan = Plan(*plan)
+
+
+def damped_step(curvature: Tensor, slope: Tensor, damping: float) -> Tensor:
+    """The step (K,) that minimises the quadratic model with ``damping`` times its diagonal added.
+
+    Scaled to a unit diagonal the system is positive definite whatever its rank.
+    """
+    diagonal = curvature.diagonal()
+    scale = diagonal.clamp(min=FLAT * float(diagonal.max()) or FLAT).rsqrt()
+    scaled = scale[:, None] * curvature * scale
+    identity = torch.eye(len(slope), dtype=slope.dtype)
+    factor = torch.linalg.cholesky(scaled + damping * identity)
+    return -scale * torch.cholesky_solve((scale * slope)[:, None], factor)[:, 0]

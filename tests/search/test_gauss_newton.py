@@ -1,0 +1,164 @@
+"""Gauss-Newton: exact on solvable problems, never worse held out, robust where models are not."""
+
+import logging
+
+import pytest
+import torch
+from torch import Tensor
+
+from dss_ray.errors import DivergedError, UsageError
+from dss_ray.models.guidance import guide
+from dss_ray.models.meter import Meter
+from dss_ray.models.teacher import Teacher
+from dss_ray.search.gauss_newton import gauss_newton
+from dss_ray.search.journal import FileJournal
+from dss_ray.search.result import SearchSettings
+from dss_ray.search.space import SPACES
+from dss_ray.solver.classical import classical_table
+from dss_ray.solver.grids import make_grid
+from dss_ray.solver.sampling import sample
+
+START = classical_table("ab2", make_grid("uniform", 3))
+FEW = SearchSettings(samples=64, iterations=3)
+
+
+def found_by(model, reference, settings=FEW, start=START, **aids):
+    return gauss_newton(Meter(model), reference, start, settings, **aids)
+
+
+def end_error(model, table, reference):
+    with torch.no_grad():
+        end = sample(model, table, reference.noise, reference.label)
+    return float((end - reference.end).double().square().mean().sqrt())
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_every_space_lowers_the_error_on_fresh_noises(oracle, reference, space):
+    settings = SearchSettings(samples=256, iterations=5, space=space)
+    found = found_by(oracle, reference, settings)
+    fresh = Teacher(guide(oracle, 1.0), "search", 1).reference(256)[0]
+    assert end_error(oracle, found.table, fresh) < 0.8 * end_error(oracle, START, fresh)
+    assert found.table.free == (space == "whole")
+
+
+@pytest.mark.parametrize("loss", ["square", "huber:0.05", "lp:1"])
+@pytest.mark.parametrize("objective", ["end", "trajectory", "features"])
+def test_every_objective_falls_on_held_out_samples(oracle, reference, objective, loss):
+    settings = SearchSettings(samples=64, iterations=3, objective=objective, loss=loss)
+    found = found_by(oracle, reference, settings, features=lambda states: states.square())
+    losses = [value for _, value in found.history]
+    assert min(losses) < 0.95 * losses[0]
+
+
+def test_a_linear_flow_is_solved_in_one_query_of_the_whole_space():
+    """dx/dt = c - x over [0, 1] ends at c + (x_0 - c) / e: weights 1 / e and 1 - 1 / e."""
+
+    def velocity(x: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
+        return 2.0 - x
+
+    class Exact:
+        noise = torch.randn(64, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        label = None
+        end = 2.0 + (noise - 2.0) / torch.e
+
+        def __init__(self, rows=slice(None)):
+            self.noise, self.end = Exact.noise[rows], Exact.end[rows]
+
+        def batch(self, index, size):
+            return Exact(slice(index * size, (index + 1) * size))
+
+    start = classical_table("euler", make_grid("uniform", 1))
+    found = gauss_newton(Meter(velocity), Exact(), start, SearchSettings(samples=64, iterations=8))
+    end = sample(velocity, found.table, Exact.noise)
+    torch.testing.assert_close(end, Exact.end, rtol=0, atol=1e-6)
+
+
+def test_the_result_is_never_worse_on_the_held_out_part_than_the_start(oracle, reference):
+    first = found_by(oracle, reference, SearchSettings(samples=64, iterations=8))
+    again = found_by(oracle, reference, SearchSettings(samples=8, iterations=4), first.table)
+    losses = [value for _, value in again.history]
+    best = losses.index(min(losses))
+    assert best or again.table is first.table
+
+
+def test_the_memory_changes_the_batches_and_only_the_rounding(oracle, reference):
+    lean, roomy = (
+        found_by(oracle, reference, SearchSettings(samples=64, iterations=2, memory=size)).table
+        for size in (1, 1024)
+    )
+    torch.testing.assert_close(lean.weights, roomy.weights, rtol=0, atol=1e-4)
+
+
+class NoForwardMode(torch.autograd.Function):
+    """The identity, without a jvp."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, slope):
+        return slope
+
+
+def test_a_model_without_forward_mode_is_searched_in_reverse_mode(oracle, reference, caplog):
+    def stubborn(x, t, label):
+        return oracle(NoForwardMode.apply(x), t, label)
+
+    with caplog.at_level(logging.WARNING):
+        found = found_by(stubborn, reference)
+    assert "no forward-mode derivatives" in caplog.text
+    forward = found_by(oracle, reference)
+    torch.testing.assert_close(found.table.weights, forward.table.weights, rtol=0, atol=1e-3)
+    assert found.evaluations != forward.evaluations
+
+
+def test_guided_models_are_searched(oracle):
+    guided, start = guide(oracle, 1.5), classical_table("ab2", make_grid("uniform", 5))
+    reference = Teacher(guided, "search", 0).reference(256)[0]
+    settings = SearchSettings(samples=256, iterations=4)
+    found = gauss_newton(Meter(guided, 2), reference, start, settings)
+    assert end_error(guided, found.table, reference) < 0.9 * end_error(guided, start, reference)
+
+
+def test_an_interrupted_search_goes_on_to_the_same_bits(oracle, reference, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def stop(done, most):
+        if done == 2:
+            raise Stop
+
+    journal = FileJournal(tmp_path / "journal.safetensors", "key")
+    with pytest.raises(Stop):
+        found_by(oracle, reference, journal=journal, progress=stop)
+    resumed = FileJournal(tmp_path / "journal.safetensors", "key")
+    whole, cut = found_by(oracle, reference), found_by(oracle, reference, journal=resumed)
+    assert cut.table.to_json() == whole.table.to_json()
+    assert (cut.history, cut.evaluations) == (whole.history, whole.evaluations)
+
+
+def test_a_model_that_fails_away_from_the_start_is_searched_with_shorter_steps(oracle, reference):
+    def fragile(x, t, label):
+        value = oracle(x, t, label)
+        return torch.where(x.abs().amax(1, keepdim=True) > 4.5, torch.nan, value)
+
+    found = found_by(fragile, reference)
+    assert sample(fragile, found.table, reference.noise[:64], reference.label[:64]).isfinite().all()
+
+
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf])
+def test_a_model_that_fails_at_the_start_is_an_error_with_a_remedy(reference, broken):
+    with pytest.raises(DivergedError, match="start from another table"):
+        found_by(lambda x, *_: x * broken, reference)
+
+
+def test_a_singular_system_leaves_a_valid_table(reference):
+    found = found_by(lambda x, *_: torch.zeros_like(x), reference)
+    assert found.table.weights.isfinite().all()
+
+
+def test_fewer_than_four_samples_are_refused(oracle, reference):
+    with pytest.raises(UsageError, match="at least 4 samples"):
+        found_by(oracle, reference, SearchSettings(samples=3))
+    assert found_by(oracle, reference, SearchSettings(samples=5, iterations=1)).table.nfe == 3
