@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from dss_ray.errors import DivergedError
 from dss_ray.models.protocol import VelocityModel
 from dss_ray.search.bures import FrechetTarget
 from dss_ray.search.result import SearchResult, SearchSettings
 from dss_ray.search.sampled_distance import Batch, Noise, SampledDistance
 from dss_ray.search.space import make_space
+from dss_ray.solver.reference import require_finite
 from dss_ray.solver.table import SolverTable
 
 Found = list[tuple[float, Tensor]]  # held-out distances and the points that have them
 
-ITERATIONS, BATCH_SIZE = 6, 4000
-SMALLEST, REPEATED = 4, 2  # the first batch is a fourth; every second iteration doubles it
+ITERATIONS, BATCH_SIZE = 8, 2000
+EARLY = 2  # iterations on half batches
 HELD_OUT = 2000  # samples that points are compared on, the first of the noise
 DAMPING, LEAST_DAMPING, TRIES = 1e-2, 1e-3, 5  # relative to the largest curvature
-TAIL = 2  # points that are averaged
 PATIENCE = 3  # iterations without a better one
 NEAR_ONE = 0.05  # scales as near to 1 are tried at 1, where a query costs half
 TOLERATED = 1.01  # growth of the held-out distance for that
@@ -38,21 +38,23 @@ def frechet(
     guidance: float | tuple[float, ...] = 1.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> SearchResult:
-    """Gauss-Newton steps on the Frechet distance, each on fresh samples, more and more of them.
+    """Gauss-Newton steps on the Frechet distance, each on fresh samples.
+
+    After the first three the k-th step is 1/k of a whole one, so that the last point averages what
+    all batches ask for (Robbins and Monro 1951) instead of following the noise of the last.
 
     Args:
         model: to be sampled, without guidance.
         noise: start states and labels of any samples: (first, count) -> x_0, label.
         target: features and reference statistics that steer; let others judge.
         start: the table to start from.
-        settings: ``space`` ("whole" for "auto"), ``iterations``, ``batch_size`` (samples of the
-            last iterations) and ``guidance_rate``: above 0 the scales are searched as well.
+        settings: ``space`` ("whole" for "auto"), ``iterations``, ``batch_size`` (the first two
+            take half) and ``guidance_rate``: above 0 the scales are searched as well.
         guidance: one scale or one per query.
         progress: called with the iterations done and those in all.
 
     Returns:
-        Of the start, the iterates and the mean of the last two what is best on held-out noise. The
-        history holds the held-out distances.
+        What is best on held-out noise, the start included. The history has held-out distances.
 
     Raises:
         DivergedError: if a feature or a derivative is NaN or infinite.
@@ -64,8 +66,7 @@ def frechet(
     distance = SampledDistance(model, noise, target, space, fixed)
     held_out = distance.batch(0, HELD_OUT)
     before = float(target.distance(distance.features(start, guidance, held_out)))
-    sizes = batch_sizes(settings.iterations or ITERATIONS, settings.batch_size or BATCH_SIZE)
-    found = descend(distance, distance.point(guidance), sizes, held_out, progress)
+    found = descend(distance, distance.point(guidance), settings, held_out, progress)
     history = [(0, before), *enumerate((after for after, _ in found), 1)]
     after, theta = settled(distance, found, held_out)
     table, scales = distance.solver(theta) if after < before else (start, guidance)
@@ -79,27 +80,50 @@ def frechet(
     )
 
 
-def batch_sizes(iterations: int, largest: int) -> list[int]:
-    """Samples of each iteration: fewer while steps are long, ``largest`` in the end."""
-    parts = [max(1, SMALLEST >> (iteration // REPEATED)) for iteration in range(iterations)]
-    return [max(2, largest // part) for part in parts]
+@dataclass(frozen=True, eq=False)
+class Quadratic:
+    """A distance near a point, as value + gradient . move + move . curvature move / 2."""
+
+    value: float
+    gradient: Tensor
+    curvature: Tensor
+
+    def move(self, damping: float) -> Tensor:
+        """The move (P,) to the minimum, held by ``damping`` times the largest curvature."""
+        curvatures, vectors = torch.linalg.eigh(self.curvature)
+        held = curvatures.clamp(min=0) + damping * curvatures[-1]
+        move: Tensor = -vectors @ (vectors.T @ self.gradient / held)
+        return move
+
+    def fall(self, move: Tensor) -> float:
+        """By how much the distance falls after ``move``."""
+        return -float(move @ self.gradient + move @ self.curvature @ move / 2)
 
 
 def descend(
     distance: SampledDistance,
     theta: Tensor,
-    sizes: list[int],
+    settings: SearchSettings,
     held_out: Batch,
     progress: Callable[[int, int], None] | None,
 ) -> Found:
-    """The points reached with batches of ``sizes``, until held-out distances stop falling."""
+    """The points reached, until their held-out distances stop falling."""
+    iterations = settings.iterations or ITERATIONS
     found, first, damping = Found(), HELD_OUT, DAMPING
-    for iteration, size in enumerate(sizes):
+    for iteration in range(iterations):
         if progress:
-            progress(iteration, len(sizes))
-        theta, damping = step(distance, theta, distance.batch(first, size), damping)
-        found.append((distance.value(theta, held_out), theta))
+            progress(iteration, iterations)
+        part = 1 / max(1, iteration + 1 - EARLY)
+        size = (settings.batch_size or BATCH_SIZE) // (1 if iteration >= EARLY else 2)
+        batch = distance.batch(first, max(2, size))
         first += size
+        features, value, gradient = distance.slope(theta, batch)
+        if part == 1:  # shorter steps stay where the last curvature holds
+            curvature = distance.curvature(theta, features, batch)
+        require_finite("the Frechet search", gradient, curvature)
+        near = Quadratic(value, gradient, curvature)
+        theta, damping = step(distance, theta, batch, near, damping=damping, part=part)
+        found.append((distance.value(theta, held_out), theta))
         values = [value for value, _ in found]
         if min(values[-PATIENCE:]) > min(values):
             break
@@ -107,39 +131,31 @@ def descend(
 
 
 def step(
-    distance: SampledDistance, theta: Tensor, batch: Batch, damping: float
+    distance: SampledDistance,
+    theta: Tensor,
+    batch: Batch,
+    near: Quadratic,
+    *,
+    damping: float,
+    part: float,
 ) -> tuple[Tensor, float]:
-    """The point after a damped Gauss-Newton step on ``batch``, and the next damping.
+    """The point after a part of a damped Gauss-Newton step on ``batch``, and the next damping.
 
     Where no damping shortens the distance, the point stays and the next batch decides.
-
-    Raises:
-        DivergedError: if a feature or a derivative is NaN or infinite.
     """
-    features, value, gradient = distance.slope(theta, batch)
-    matrix = distance.curvature(theta, features, batch)
-    if not (gradient.isfinite().all() and matrix.isfinite().all()):
-        raise DivergedError(
-            "the Frechet search met NaN or infinity in a derivative: check that the model and the "
-            "extractor are smooth, or start from another table"
-        )
-    curvatures, vectors = torch.linalg.eigh(matrix)
-    slopes, curvatures = vectors.T @ gradient, curvatures.clamp(min=0)
     for _ in range(TRIES):
-        moves = -slopes / (curvatures + damping * curvatures[-1])
-        promised = -(slopes @ moves + curvatures @ moves.square() / 2)
-        gained = value - distance.value(theta + vectors @ moves, batch)
+        move = part * near.move(damping)
+        gained = near.value - distance.value(theta + move, batch)
         if gained > 0:
-            relaxed = max(damping / 4, LEAST_DAMPING) if gained > promised / 2 else damping
-            return theta + vectors @ moves, relaxed
+            trusted = gained > near.fall(move) / 2
+            return theta + move, max(damping / 4, LEAST_DAMPING) if trusted else damping
         damping *= 8
     return theta, damping
 
 
 def settled(distance: SampledDistance, found: Found, held_out: Batch) -> tuple[float, Tensor]:
-    """The best of the points and the mean of the last ones, with scales near 1 at 1 if they may."""
-    mean = torch.stack([theta for _, theta in found[-TAIL:]]).mean(0)
-    value, theta = min([*found, (distance.value(mean, held_out), mean)], key=lambda pair: pair[0])
+    """The best of the points, with scales near 1 at 1 where that costs little."""
+    value, theta = min(found, key=lambda pair: pair[0])
     if distance.guidance is not None:
         return value, theta
     known = len(distance.space.coordinates)

@@ -22,7 +22,7 @@ Batch = Sequence[tuple[Tensor, Tensor | None]]  # x_0 and label, in chunks
 Scales = float | tuple[float, ...] | list[Tensor]  # of guidance: one, or one per query
 
 TOGETHER = 1000  # queries whose activations are held at once, whatever the step count
-PROBED = 256  # samples that the curvature is taken from
+PROBED = 250  # samples that the curvature is taken from
 DIFFERENCE = 1e-2  # of a parameter: these derivatives only shape the step
 
 
@@ -118,7 +118,7 @@ class SampledDistance:
 
     def curvature(self, theta: Tensor, features: Tensor, batch: Batch) -> Tensor:
         """The generalised Gauss-Newton matrix (P, P), from differences on a few of the samples."""
-        parts = batch[: -(-PROBED // len(batch[0][0]))]
+        parts = batch[: max(1, PROBED // len(batch[0][0]))]
         some = self.features(*self.solver(theta), parts)
         shifted = theta + DIFFERENCE * torch.eye(len(theta), dtype=theta.dtype)
         columns = [self.features(*self.solver(point), parts) - some for point in shifted]

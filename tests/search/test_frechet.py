@@ -10,7 +10,7 @@ from dss_ray.models.gaussian import GaussianMixture
 from dss_ray.models.guidance import guide, guide_steps
 from dss_ray.models.teacher import Teacher
 from dss_ray.search.bures import FrechetTarget
-from dss_ray.search.frechet import HELD_OUT, batch_sizes, frechet
+from dss_ray.search.frechet import HELD_OUT, frechet
 from dss_ray.search.result import SearchSettings
 from dss_ray.solver.classical import classical_table
 from dss_ray.solver.grids import make_grid
@@ -148,8 +148,3 @@ def test_progress_counts_iterations(oracle, target):
     settings = SearchSettings(iterations=2, batch_size=16)
     frechet(oracle, noise_of(oracle), target, START, settings, progress=lambda *at: told.append(at))
     assert told == [(0, 2), (1, 2)]
-
-
-def test_batches_grow_to_the_size_asked_for():
-    assert batch_sizes(6, 4000) == [1000, 1000, 2000, 2000, 4000, 4000]
-    assert batch_sizes(2, 4) == [2, 2]

@@ -122,15 +122,15 @@ def test_guided_models_are_searched(oracle):
 
 
 def test_an_interrupted_search_goes_on_to_the_same_bits(oracle, reference, tmp_path):
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def stop(done, most):
         if done == 2:
-            raise Stop
+            raise StopError
 
     journal = FileJournal(tmp_path / "journal.safetensors", "key")
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         found_by(oracle, reference, journal=journal, progress=stop)
     resumed = FileJournal(tmp_path / "journal.safetensors", "key")
     whole, cut = found_by(oracle, reference), found_by(oracle, reference, journal=resumed)
