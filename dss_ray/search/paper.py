@@ -124,8 +124,8 @@ def paper(
     """Lion at a constant rate of 0.01 on 1,565 batches of 32, from Euler on the uniform grid.
 
     The recipe starts from its own table and searches without guidance: ``start`` gives N and the
-    time range alone, ``settings`` the memory, and ``reference`` is meant to be an ``EulerStream``
-    of the unguided teacher.
+    time range alone, ``settings`` memory and precision, and ``reference`` is meant to be an
+    ``EulerStream`` of the unguided teacher.
     """
     first, last = float(start.knots[0]), float(start.knots[-1])
     descent = Descent(
@@ -136,5 +136,6 @@ def paper(
         batch_size=BATCH_SIZE,
         falling=False,
         memory=settings.memory,
+        scaled=settings.precision == "float16",
     )
     return descend(velocity, reference, paper_space(start.nfe, first, last), descent, journal)
