@@ -14,7 +14,7 @@ from dss_ray.solver.grids import make_grid
 from dss_ray.solver.table import FIELDS, SolverTable
 
 ENDS = [(0.0, 1.0), (0.006594, 0.989623)]
-NAMES = [name for name in baseline_names(6) if name != "heun"]
+NAMES = ("euler", "ab4-uniform", "dpmpp3m-released", "ipndm", "deis3", "unipc3")
 
 
 def flat(table):
@@ -82,11 +82,11 @@ def test_both_modes_give_the_derivatives_of_finite_differences(space, nfe, ends)
 @pytest.mark.parametrize("scale", [0.1, 3.0, 30.0, 1000.0])
 @pytest.mark.parametrize("space", SPACES)
 def test_any_coordinates_make_a_valid_table(space, scale):
-    for nfe in (1, 2, 4, 8):
+    for nfe in (1, 2, 8):
         around = make_space(
             space, classical_table("ab2", make_grid("uniform", nfe, *ENDS[nfe % 2]))
         )
-        for seed in range(5):
+        for seed in range(4):
             table = around.table(scale * random(len(around.coordinates), seed))
             SolverTable.from_json(table.to_json())
             assert (table.knots.diff() > 0).all()
