@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from dss_ray.search.gauss_newton import WHOLE_UP_TO
 from dss_ray.search.run import DEFAULT_METHOD
 
 MODELS = ("digits-sit", "gaussian-mixture", "digits-dit")
@@ -41,13 +42,15 @@ class Method:
         return SEEDS if self.chain else SEEDS[:1]
 
 
+# Where the default searches a space already, only the other one is a method of its own.
+WHOLE_BY_DEFAULT = tuple(nfe for nfe in (4, *NFES) if nfe <= WHOLE_UP_TO)
+VELOCITY_BY_DEFAULT = tuple(nfe for nfe in NFES if nfe > WHOLE_UP_TO)
 STEERED = {"objective": "features", "features": STEERING}
 METHODS = {
     "least-squares": Method(NFES, "least-squares"),
     "default": Method((*FEW, *NFES), DEFAULT_METHOD),
-    # The default's own space is the whole one up to six queries, and the narrower one beyond.
-    "velocity": Method((4, 5, 6), DEFAULT_METHOD, {"space": "velocity"}),
-    "whole": Method((8, 10), DEFAULT_METHOD, {"space": "whole"}),
+    "velocity": Method(WHOLE_BY_DEFAULT, DEFAULT_METHOD, {"space": "velocity"}),
+    "whole": Method(VELOCITY_BY_DEFAULT, DEFAULT_METHOD, {"space": "whole"}),
     "classical": Method((*FEW, *NFES)),
     "flow-sit": Method(NFES, models=FLOW),
     "flow-dcn": Method(NFES, models=FLOW),

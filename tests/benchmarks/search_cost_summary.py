@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from math import inf, sqrt
 from statistics import fmean, median, stdev
 
-from search_cost_cells import FEW, IMAGES, JUDGE, METHODS, NFES, STEERING
+from search_cost_cells import (
+    FEW,
+    IMAGES,
+    JUDGE,
+    METHODS,
+    NFES,
+    STEERING,
+    VELOCITY_BY_DEFAULT,
+    WHOLE_BY_DEFAULT,
+)
 from search_cost_rows import Row, Table, total
 
 Compare = Callable[[list[Row], list[Row]], float]
@@ -97,9 +106,9 @@ CLAIMS = (
     Claim("least-squares: seconds alone", "least-squares", "least-squares", own("seconds"),
           flat(5.0), IMAGES),
     Claim("whole (default) / velocity: rmse", "default", "velocity", ratio("rmse"),
-          {4: 0.9, 5: 0.9, 6: inf}),
+          flat(nfes=WHOLE_BY_DEFAULT) | {4: 0.9, 5: 0.9}),
     Claim("whole / velocity (default): rmse", "whole", "default", ratio("rmse"),
-          {8: inf, 10: inf}),
+          flat(nfes=VELOCITY_BY_DEFAULT)),
     Claim(f"frechet / default: {FID}", "frechet", "default", ratio(FID), flat(0.8, FEWEST),
           IMAGES),
     Claim(f"frechet - default: {FID}, standard errors", "frechet", "default", standard_errors,
