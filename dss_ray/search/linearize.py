@@ -20,8 +20,8 @@ from dss_ray.solver.sampling import differences
 from dss_ray.solver.table import SolverTable
 
 log = logging.getLogger(__name__)
-FEW = 16  # tangents that show what one takes
-CACHED = 2048  # tangents times samples; on a CPU more were no faster and take memory
+AT_ONCE = 32  # tangents; the value is computed again for each chunk, so that few cost more
+CACHED = 2048  # tangents times samples at once; on a CPU more were no faster
 
 
 @dataclass(frozen=True)
@@ -88,13 +88,10 @@ class Linearizer:
         """
         table, along = self.space.table(coordinates), directions(self.space, coordinates)
         count = along.basis.shape[1]
-        matrix, slope, elements = (
-            coordinates.new_zeros(count, count),
-            along.basis.new_zeros(count),
-            0,
-        )
+        matrix, slope = coordinates.new_zeros(count, count), coordinates.new_zeros(count)
+        elements, generator = 0, torch.Generator().manual_seed(0)
         for batch in batches:
-            residual, jacobian = self.jacobian(table, along, batch, tangents)
+            residual, jacobian = self.jacobian(table, along, batch, tangents, generator)
             more, further = products(residual, jacobian)
             matrix, slope = matrix + more.cpu(), slope + further.cpu()
             elements += residual.numel()
@@ -106,14 +103,18 @@ class Linearizer:
         return along.basis, matrix, slope
 
     def jacobian(
-        self, table: SolverTable, along: Directions, batch: Batch, tangents: int
+        self,
+        table: SolverTable,
+        along: Directions,
+        batch: Batch,
+        tangents: int,
+        generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
         """Weighted residuals (B, R) and their derivatives (K, B, R)."""
+        common = self.velocity, table, along, batch, self.objective
         if tangents:
-            return forward_jacobian(
-                self.velocity, table, along, batch, self.objective, at_once=tangents
-            )
-        return reverse_jacobian(self.velocity, table, along, batch, self.objective)
+            return forward_jacobian(*common, at_once=tangents)
+        return reverse_jacobian(*common, generator=generator)
 
     def plan(self, reference: Batches, most: int, budget: int) -> Plan:
         """What the first samples show to fit into the budget.
@@ -128,11 +129,12 @@ class Linearizer:
         count = max(1, along.basis.shape[1])
 
         def work(samples: int, tangents: int) -> None:
-            products(*self.jacobian(table, along, reference.batch(0, samples), tangents))
+            batch, generator = reference.batch(0, samples), torch.Generator()
+            products(*self.jacobian(table, along, batch, tangents, generator))
 
-        few = min(count, FEW)
+        tangents = min(count, AT_ONCE)
         try:
-            taken = peak(lambda: work(1, few))
+            taken = peak(lambda: work(1, tangents))
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
@@ -142,12 +144,13 @@ class Linearizer:
                 str(error).split("\n", 1)[0],
             )
             return Plan(samples_that_fit(lambda samples: work(samples, 0), most, budget), 0)
-        tangents = min(count, max(1, few * room(budget) // taken))
-        if tangents < count:
-            return Plan(1, tangents)
+        if taken > room(budget):
+            return Plan(1, max(1, tangents * room(budget) // taken))
         if reference.batch(0, 1).noise.device.type == "cpu":
-            most = min(most, max(1, CACHED // count))
-        return Plan(samples_that_fit(lambda samples: work(samples, count), most, budget), count)
+            most = min(most, CACHED // tangents)
+        return Plan(
+            samples_that_fit(lambda samples: work(samples, tangents), most, budget), tangents
+        )
 
 
 def products(residual: Tensor, jacobian: Tensor) -> tuple[Tensor, Tensor]:
@@ -160,4 +163,4 @@ def bound_model(table: SolverTable, along: Directions) -> tuple[Tensor, Tensor]:
     """A quadratic model of ``error_bound``: |c| is c^2 / (2 |c_0|) + |c_0| / 2 near c_0."""
     rows, moved = differences(table)[1].flatten(), along.rows.flatten(0, 1)
     weighted = moved / rows.abs().clamp(min=SMALLEST)[:, None]
-    return weighted.T @ moved, moved.T @ rows.sign()
+    return weighted.T @ moved, weighted.T @ rows

@@ -23,7 +23,8 @@ SMALLEST = 1e-6  # residuals and coefficients below count as this where one divi
 class Loss:
     """rho(r), elementwise, as a weighted square: near r it is w(r) r^2 up to a constant.
 
-    ``square`` is r^2; ``huber:d`` is r^2 up to |r| = d and 2 d |r| - d^2 beyond; ``lp:p`` is |r|^p.
+    ``square`` is r^2; ``huber:d`` is r^2 up to |r| = d and 2 d |r| - d^2 beyond; ``lp:p`` is |r|^p,
+    continued by a parabola below SMALLEST, where its weight would have no bound.
 
     Args:
         name: one of LOSSES.
@@ -39,7 +40,10 @@ class Loss:
             return residual.square()
         size = residual.abs()
         if self.name == "lp":
-            return size.clamp(min=SMALLEST) ** self.parameter
+            power, tiny = self.parameter, size < SMALLEST
+            parabola = power / 2 * SMALLEST ** (power - 2) * residual.square()
+            offset = (1 - power / 2) * SMALLEST**power
+            return torch.where(tiny, parabola + offset, size.clamp(min=SMALLEST) ** power)
         bent = self.parameter * (2 * size - self.parameter)
         return torch.where(size <= self.parameter, residual.square(), bent)
 
@@ -47,10 +51,10 @@ class Loss:
         """The weight rho'(r) / (2 r): reweighted least squares has the same gradient."""
         if self.name == "square":
             return torch.ones_like(residual)
-        size = residual.detach().abs().clamp(min=SMALLEST)
+        size = residual.detach().abs()
         if self.name == "lp":
-            return self.parameter / 2 * size ** (self.parameter - 2)
-        return (self.parameter / size).clamp(max=1)
+            return self.parameter / 2 * size.clamp(min=SMALLEST) ** (self.parameter - 2)
+        return self.parameter / size.clamp(min=self.parameter)
 
 
 def parse_loss(spec: str) -> Loss:

@@ -16,37 +16,48 @@ PROBES = 64  # backward passes; more residuals than these are mixed with random 
 
 
 def reverse_jacobian(
-    velocity: Meter, table: SolverTable, along: Directions, batch: Batch, objective: Objective
+    velocity: Meter,
+    table: SolverTable,
+    along: Directions,
+    batch: Batch,
+    objective: Objective,
+    *,
+    generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Residuals (B, E) and derivatives (K, B, E), one backward pass for each of the E columns.
 
-    Every sample has its own copy of the table's numbers, so that one pass yields the derivatives
-    of all samples apart. Of more than 64 residuals 64 random mixtures are taken, whose squares
-    have the same expected sum; each call draws the same ones.
+    Both are multiplied by the root of each residual's weight. Every sample has its own copy of the
+    table's numbers, so that one pass yields the derivatives of all samples apart. Of more than 64
+    residuals 64 random mixtures are taken, drawn from ``generator``, whose expected mean square is
+    theirs.
     """
-    size = len(batch.noise)
     start, rows = differences(table)
     leaves = [
-        part.detach().to(batch.noise)[..., None].expand(*part.shape, size).clone().requires_grad_()
+        part.detach().to(batch.noise)[..., None].expand(*part.shape, len(batch.noise)).clone()
         for part in (table.times, start, rows)
     ]
     with torch.enable_grad():
+        knots, *leaves = (leaf.requires_grad_() for leaf in (table.knots.detach().clone(), *leaves))
         states = own_steps(velocity, leaves, batch)
-        residual = objective.residual(states, batch, table.knots.detach())
+        residual = objective.residual(states, batch, knots)
         root = objective.loss.weight(residual).sqrt()
-        mixing = mixture(residual)
-        mixed = (root * residual) @ mixing
+        mixing = mixture(residual, generator)  # (B, R, E)
+        mixed = torch.einsum("br,bre->be", root * residual, mixing)
         columns = []
-        for column in range(mixed.shape[1]):
+        for column in mixed.sum(0):
             with velocity.timed():
                 slopes = torch.autograd.grad(
-                    mixed[:, column].sum(), leaves, retain_graph=True, materialize_grads=True
+                    column, leaves, retain_graph=True, materialize_grads=True
                 )
             columns.append(contracted(slopes, along))
-    passes = mixed.shape[1] * table.nfe
-    velocity.evaluations += BACKWARD * velocity.evaluations_per_query * passes * size
-    targets = target_slopes(states, table, along, batch, objective)
-    return mixed.detach(), torch.stack(columns, -1) + (root * targets) @ mixing
+        (moves,) = torch.autograd.grad(residual.sum(), knots, allow_unused=True)
+    passes = mixed.shape[1] * table.nfe * len(batch.noise)
+    velocity.evaluations += BACKWARD * velocity.evaluations_per_query * passes
+    jacobian = torch.stack(columns, -1)
+    if moves is not None:
+        targets = root * target_slopes(states, table, along, batch, objective)
+        jacobian = jacobian + torch.einsum("kbr,bre->kbe", targets, mixing)
+    return mixed.detach(), jacobian
 
 
 def own_steps(velocity: Meter, leaves: list[Tensor], batch: Batch) -> list[Tensor]:
@@ -63,14 +74,13 @@ def own_steps(velocity: Meter, leaves: list[Tensor], batch: Batch) -> list[Tenso
     return states
 
 
-def mixture(residual: Tensor) -> Tensor:
-    """The identity (R, R), or random signs (R, PROBES) over the root of their number."""
-    count = residual.shape[1]
+def mixture(residual: Tensor, generator: torch.Generator) -> Tensor:
+    """For each sample the identity (R, R), or random signs (R, PROBES) over the root of R."""
+    size, count = residual.shape
     if count <= PROBES:
-        return torch.eye(count).to(residual)
-    generator = torch.Generator().manual_seed(0)
-    signs = torch.randint(2, (count, PROBES), generator=generator) * 2 - 1
-    mixed: Tensor = signs.to(residual) / PROBES**0.5
+        return torch.eye(count).to(residual).expand(size, count, count)
+    signs = torch.randint(2, (size, count, PROBES), generator=generator) * 2 - 1
+    mixed: Tensor = signs.to(residual) / count**0.5
     return mixed
 
 
