@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -28,12 +28,10 @@ from dss_ray.models.features import Extractor, load_extractor
 from dss_ray.models.guidance import guide
 from dss_ray.models.protocol import VelocityModel
 from dss_ray.models.teacher import Teacher
-from dss_ray.search.paper import BATCH_SIZE, BLOCK, TEACHER_STEPS, euler_table
 from dss_ray.search.result import SearchSettings
 from dss_ray.solver.classical import baseline_tables
 from dss_ray.solver.grids import make_grid
 from dss_ray.solver.reference import reference_table
-from dss_ray.solver.sampling import sample
 
 SAMPLES = 2000  # of each evaluation seed
 SCREENED, SCREENED_AGAIN, KEPT = 64, 500, 20  # noises, noises of the second round, solvers in it
@@ -72,25 +70,41 @@ def commit() -> str:
 
 
 def find(cell: Cell, model: VelocityModel, folder: Path) -> Found:
-    """The cell's solver from ``folder``, or else searched, and kept there.
-
-    A file that another program wrote gives the whole ``processor_seconds`` of a search, and
-    whether they include the teacher: its part then counts as its evaluations at this processor's
-    rate.
-    """
+    """The cell's solver from ``folder``, or else searched, and kept there."""
     path = folder / cell.file
     if not path.exists():
         keep(path, new_solver(cell, model))
-    kept = json.loads(path.read_text())
+    kept = read(path)
     bundle = Bundle.model_validate_json(json.dumps(kept["bundle"]))
     if cell.found_at != cell.guidance:
         bundle = bundle.model_copy(update={"guidance": cell.guidance})
     seconds, reference = kept["processor_seconds"], kept.get("reference_processor_seconds")
     if reference is None:
-        assert bundle.search is not None
-        reference = bundle.search.reference_evaluations * seconds_per_evaluation(model)
+        reference = teacher_seconds(cell, folder)
         seconds -= reference if kept["includes_teacher"] else 0.0
     return Found(bundle, seconds, reference, kept.get("commit", ""))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A kept solver and what it took."""
+    kept: dict[str, Any] = json.loads(path.read_text())
+    return kept
+
+
+def teacher_seconds(cell: Cell, folder: Path) -> float:
+    """Processor seconds of the recipe's teacher, where another program kept the solvers.
+
+    It took the processor time of search and teacher together. They alternate every few iterations,
+    so that they share that time as they share the wall time; the searches after the first find the
+    trajectories in the cache. NaN where the first is missing.
+    """
+    for path in sorted(folder.glob(cell.file.replace(f"-N{cell.nfe}-", "-N*-"))):
+        kept = read(path)
+        if kept["includes_teacher"]:
+            costs = kept["bundle"]["search"]
+            share = costs["reference_seconds"] / (costs["reference_seconds"] + costs["seconds"])
+            return float(share * kept["processor_seconds"])
+    return math.nan
 
 
 def keep(path: Path, bundle: Bundle) -> None:
@@ -140,17 +154,6 @@ def best_classical(model: VelocityModel, guidance: float, nfe: int) -> Bundle:
         screened[:KEPT], key=lambda name: rmse(guided, tables[name], teacher, SCREENED_AGAIN)
     )
     return api.named_bundle(best, tables[best], guidance)
-
-
-@torch.no_grad()
-def seconds_per_evaluation(model: VelocityModel) -> float:
-    """Processor seconds of one evaluation in the Euler teacher of the recipe."""
-    teacher = Teacher(guide(model, 1.0), "search", SEEDS[0])
-    table = euler_table(TEACHER_STEPS, *teacher.ends_at)
-    noise, label = teacher.noise(0, BLOCK * BATCH_SIZE)
-    began = time.process_time()
-    sample(teacher.model, table, noise, label)
-    return (time.process_time() - began) / (TEACHER_STEPS * len(noise))
 
 
 class Together(nn.Module):
