@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dss_ray.errors import DivergedError
 from dss_ray.search.linearize import Linearizer, Plan
-from dss_ray.search.memory import samples_that_fit
+from dss_ray.search.memory import room, samples_that_fit
 from dss_ray.search.problem import INFINITE, Problem, pieces
 from dss_ray.solver.table import SolverTable
 
@@ -59,7 +59,8 @@ class Descent:
             problem.loss(start, pieces(problem.reference, 0, count, count))
 
         self.plan = self.linearizer.plan(problem.reference, problem.trained, memory)
-        self.size = samples_that_fit(work, problem.trained, memory)
+        allowed = room(memory, problem.reference.batch(0, 1).noise.device)
+        self.size = samples_that_fit(work, problem.trained, allowed)
         self.damping, self.going = DAMPING, True
         training, held_out = problem.training(self.size), problem.held_out(self.size)
         losses = problem.loss(start, training), problem.loss(start, held_out)

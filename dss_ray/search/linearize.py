@@ -133,6 +133,8 @@ class Linearizer:
             products(*self.jacobian(table, along, batch, tangents, generator))
 
         tangents = min(count, AT_ONCE)
+        device = reference.batch(0, 1).noise.device
+        allowed = room(budget, device)
         try:
             taken = peak(lambda: work(1, tangents))
         except torch.OutOfMemoryError:
@@ -143,13 +145,13 @@ class Linearizer:
                 "more network evaluations",
                 str(error).split("\n", 1)[0],
             )
-            return Plan(samples_that_fit(lambda samples: work(samples, 0), most, budget), 0)
-        if taken > room(budget):
-            return Plan(1, max(1, tangents * room(budget) // taken))
-        if reference.batch(0, 1).noise.device.type == "cpu":
+            return Plan(samples_that_fit(lambda samples: work(samples, 0), most, allowed), 0)
+        if taken > allowed:
+            return Plan(1, max(1, tangents * allowed // taken))
+        if device.type == "cpu":
             most = min(most, CACHED // tangents)
         return Plan(
-            samples_that_fit(lambda samples: work(samples, tangents), most, budget), tangents
+            samples_that_fit(lambda samples: work(samples, tangents), most, allowed), tangents
         )
 
 
