@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dss_ray.search.memory import samples_that_fit
+from dss_ray.search.memory import room, samples_that_fit
 from dss_ray.search.result import Batch
 
 
@@ -48,18 +48,18 @@ def plan(gradient_of: Callable[[Batch, Plan], object], batch: Batch, memory: int
         batch: of the size that is asked for.
         memory: in MiB.
     """
-    size = len(batch.noise)
+    size, allowed = len(batch.noise), room(memory, batch.noise.device)
 
-    def room(how: Plan) -> int:
+    def fitting(how: Plan) -> int:
         def work(count: int) -> None:
             gradient_of(Part(batch, slice(count)), how)
 
-        return samples_that_fit(work, size, memory)
+        return samples_that_fit(work, size, allowed)
 
-    if room(Plan()) == size:
+    if fitting(Plan()) == size:
         return Plan()
-    fitting = room(Plan(recompute=True))
-    count = next(k for k in range(1, size + 1) if size % k == 0 and size // k <= fitting)
+    most = fitting(Plan(recompute=True))
+    count = next(k for k in range(1, size + 1) if size % k == 0 and size // k <= most)
     return Plan(recompute=True, parts=count)
 
 

@@ -137,12 +137,12 @@ def planned(nfe, memory, count):
 
 
 def test_activations_are_kept_where_they_fit_and_else_batches_are_cut():
-    assert planned(4, 64, count=1024) == Plan()
-    assert planned(40, 64, count=1024) == Plan(recompute=True, parts=1)
-    few, many = (planned(nfe, 2, count=1024) for nfe in (4, 16))
+    assert planned(4, 128, count=1024) == Plan()
+    assert planned(40, 128, count=1024) == Plan(recompute=True, parts=1)
+    few, many = (planned(nfe, 4, count=1024) for nfe in (4, 16))
     assert few.recompute
     assert 4 <= few.parts <= many.parts <= 2 * few.parts
-    assert planned(4, 1, count=6) == Plan()
+    assert planned(4, 2, count=6) == Plan()
 
 
 def parabola(minimum):
