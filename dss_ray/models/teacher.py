@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -139,12 +139,8 @@ class Teacher:
             ConvergenceError: if the velocity is not smooth enough.
             UsageError: if ``fewest`` is above 640.
         """
-        entries, device = dict[tuple[int, int], Entry](), self.model.device
-        for index in range(-(-count // BLOCK)):
-            entries[index, self.steps] = self.block(index, self.steps)
-            if progress:
-                progress(min((index + 1) * BLOCK, count), count)
-        blocks = [entry.tensors for entry in entries.values()]
+        entries, device = self.blocks(count, progress), self.model.device
+        blocks = [entries[index, self.steps].tensors for index in range(-(-count // BLOCK))]
         states, velocities = (
             Knots(tuple(block[name] for block in blocks), device).samples(0, count)
             for name in ("states", "velocities")
@@ -152,11 +148,26 @@ class Teacher:
         label = None
         if "label" in blocks[0]:
             label = torch.cat([block["label"] for block in blocks])[:count].to(device)
-        entries |= {(0, steps): self.block(0, steps) for steps in self.convergence.tried}
-        queries = BLOCK * sum(steps + 1 for _, steps in entries)
-        seconds = sum(entry.seconds for entry in entries.values())
         reference = Reference(blocks[0]["times"], states, velocities, label)
-        return reference, seconds, self.model.evaluations_per_query * queries
+        seconds = sum(entry.seconds for entry in entries.values())
+        return reference, seconds, self.evaluations(entries)
+
+    def blocks(self, count: int, progress: Progress | None = None) -> dict[tuple[int, int], Entry]:
+        """All that the first ``count`` samples take, by (index, steps); see ``reference``.
+
+        The blocks that told the step count are among them.
+        """
+        entries = {(0, steps): self.block(0, steps) for steps in self.convergence.tried}
+        for index in range(-(-count // BLOCK)):
+            entries[index, self.steps] = self.block(index, self.steps)
+            if progress:
+                progress(min((index + 1) * BLOCK, count), count)
+        return entries
+
+    def evaluations(self, blocks: Iterable[tuple[int, int]]) -> int:
+        """The network evaluations of blocks, each given as (index, steps)."""
+        queries = BLOCK * sum(steps + 1 for _, steps in blocks)
+        return self.model.evaluations_per_query * queries
 
     def ends(self, first: int, count: int) -> Tensor:
         """The end states (count, *sample_shape) of samples ``first .. first + count - 1``."""

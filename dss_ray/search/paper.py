@@ -49,23 +49,28 @@ class EulerStream:
 
     Attributes:
         table: Euler's method with the teacher's steps.
-        evaluations: network evaluations that the batches asked for took.
-        seconds: wall seconds that they took when they were solved.
     """
 
     def __init__(self, teacher: Teacher) -> None:
         self.teacher = teacher
         self.table = euler_table(TEACHER_STEPS, *teacher.ends_at)
-        self.evaluations, self.seconds = 0, 0.0
 
     def batch(self, index: int, size: int) -> EulerBatch:
         """The trajectories of samples ``index * size`` to ``(index + 1) * size``."""
         entry = self.block(index // BLOCK, BLOCK * size)
         noise, label = self.teacher.noise(index * size, size)
         states = Knots((entry.tensors["states"],), noise.device).samples(index * size, size)
-        self.evaluations += self.teacher.model.evaluations_per_query * TEACHER_STEPS * size
-        self.seconds += entry.seconds / BLOCK
         return EulerBatch(self.table.knots, states, label)
+
+    def cost(self) -> tuple[int, float]:
+        """Network evaluations and wall seconds of all batches of the recipe, whoever solved them.
+
+        Told from the cache, so that an interruption in between does not count.
+        """
+        blocks, samples = -(-ITERATIONS // BLOCK), BLOCK * BATCH_SIZE
+        seconds = sum(self.block(index, samples).seconds for index in range(blocks))
+        queries = blocks * samples * TEACHER_STEPS
+        return self.teacher.model.evaluations_per_query * queries, seconds
 
     def block(self, index: int, size: int) -> Entry:
         """The states (steps + 1, size, *sample_shape) of a block of samples."""

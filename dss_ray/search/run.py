@@ -60,18 +60,19 @@ class Target:
 
     Attributes:
         reference: the trajectories.
-        seconds: wall seconds that they took when they were solved.
-        evaluations: network evaluations that they took.
+        solved: wall seconds of each block that this search needed, by (index, steps).
     """
 
     def __init__(self, teacher: Teacher, samples: int, progress: Progress | None) -> None:
         self.teacher, self.samples, self.progress = teacher, samples, progress
+        self.solved = dict[tuple[int, int], float]()
         self.solve()
 
     def solve(self) -> None:
         """Take the trajectories from the cache, or solve them."""
-        found = self.teacher.reference(self.samples, self.progress)
-        self.reference, self.seconds, self.evaluations = found
+        self.reference, _, _ = self.teacher.reference(self.samples, self.progress)
+        blocks = self.teacher.blocks(self.samples)
+        self.solved |= {place: entry.seconds for place, entry in blocks.items()}
 
     def refine(self, error: float) -> None:
         """Make the teacher finer where its error is not far below ``error``, a student's rmse."""
@@ -80,6 +81,10 @@ class Target:
         if finer.tolerance < self.teacher.error:
             self.teacher = finer
             self.solve()
+
+    def cost(self) -> tuple[int, float]:
+        """Network evaluations and wall seconds of all that had to be solved, each block once."""
+        return self.teacher.evaluations(self.solved), sum(self.solved.values())
 
 
 def parse_chain(method: str) -> list[str]:
@@ -240,8 +245,9 @@ class Chain:
     def found(self) -> Search:
         """All of it together."""
         results, guidance = self.results, self.results[-1].guidance
-        costs: list[EulerStream | Target] = [self.stream]
-        costs += [self.target] if self.target else []
+        costs = [self.target.cost()] if self.target else []
+        if self.stages[0] == "paper":
+            costs.append(self.stream.cost())
         return Search(
             table=self.table,
             grid="uniform" if self.stages[0] == "paper" else self.grid,
@@ -249,8 +255,8 @@ class Chain:
             evaluations=sum(result.evaluations for result in results),
             seconds=sum(result.seconds for result in results),
             network_seconds=sum(result.network_seconds for result in results),
-            reference_evaluations=sum(cost.evaluations for cost in costs),
-            reference_seconds=sum(cost.seconds for cost in costs),
+            reference_evaluations=sum(evaluations for evaluations, _ in costs),
+            reference_seconds=sum(seconds for _, seconds in costs),
             guidance=self.model.scale if guidance is None else guidance,
         )
 

@@ -1,10 +1,13 @@
 """The paper's recipe: its parameters, start, loss, teacher and, in full, its outcome."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from dss_ray.models.guidance import guide
 from dss_ray.models.teacher import Teacher
+from dss_ray.search import descent
 from dss_ray.search import paper as recipe
 from dss_ray.search.lion import Lion
 from dss_ray.search.paper import (
@@ -14,8 +17,42 @@ from dss_ray.search.paper import (
     paper_objective,
     paper_space,
 )
+from dss_ray.search.result import SearchSettings
 from dss_ray.search.run import run_search
 from dss_ray.solver.sampling import sample, steps
+
+
+class Memory:
+    """A journal in memory that fails after some writes, as a killed process does."""
+
+    def __init__(self, writes):
+        self.writes, self.states = writes, {}
+
+    def read(self, stage):
+        return self.states.get(stage)
+
+    def write(self, stage, tensors):
+        self.states[stage] = {name: tensor.clone() for name, tensor in tensors.items()}
+        self.writes -= 1
+        if not self.writes:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("chain", ["paper", "paper+gradient"])
+@pytest.mark.parametrize("writes", [7, 21])  # in the middle of the recipe, and after it
+def test_a_resumed_search_counts_the_whole_reference(counted, tmp_path, monkeypatch, chain, writes):
+    monkeypatch.setenv("DSS_RAY_CACHE", str(tmp_path))
+    monkeypatch.setattr(recipe, "ITERATIONS", 20)
+    monkeypatch.setattr(descent, "JOURNAL_SECONDS", 0)
+    search = partial(run_search, counted, 3, method=chain, settings=SearchSettings(iterations=2))
+    journal = Memory(writes)
+    with pytest.raises(KeyboardInterrupt):
+        search(journal=journal)
+    resumed, whole = search(journal=journal), search()
+    assert resumed.reference_evaluations == whole.reference_evaluations >= 20 * 32 * 100
+    assert resumed.reference_seconds == pytest.approx(whole.reference_seconds, rel=1e-12)
+    assert resumed.evaluations == whole.evaluations
+    assert resumed.table.to_json() == whole.table.to_json()
 
 
 @pytest.fixture
@@ -62,7 +99,6 @@ def test_its_teacher_takes_a_hundred_euler_steps_on_fresh_noises(stream, counted
         state = state + oracle(state, torch.tensor(i / 100), label) / 100
     torch.testing.assert_close(batch.end, state, atol=1e-5, rtol=0)
     assert not (batch.noise[:, None] == other.noise).all(-1).any()
-    assert stream.evaluations == 2 * 100 * 32
     assert counted.samples == 100 * 5 * 32  # one block serves both
 
 

@@ -6,6 +6,7 @@ import torch
 from dss_ray.errors import DivergedError, TableError, UsageError
 from dss_ray.models.guidance import guide
 from dss_ray.models.teacher import Teacher
+from dss_ray.search import run
 from dss_ray.search.bures import FrechetTarget
 from dss_ray.search.result import SearchSettings
 from dss_ray.search.run import parse_chain, run_search
@@ -72,6 +73,18 @@ def test_a_stage_starts_from_the_result_of_the_one_before(oracle):
     found = run_search(oracle, 4, method="least-squares+gradient", settings=settings)
     reached = found.history["least-squares"][-1][1]
     assert found.history["gradient"][0][1] == pytest.approx(reached**2, rel=1e-3)
+
+
+def test_a_teacher_that_grows_finer_on_the_way_costs_both_its_parts(counted, tmp_path, monkeypatch):
+    monkeypatch.setenv("DSS_RAY_CACHE", str(tmp_path))
+    monkeypatch.setattr(run, "FINER", 1e-4)
+    chain = {"method": "least-squares+gradient", "grid": "uniform", "settings": SHORT}
+    found = run_search(counted, 4, **chain)
+    searched = cost("least-squares", 4) + cost("gradient", 4) // 3  # a backward pass counts two
+    assert counted.samples == searched + found.reference_evaluations
+    again = run_search(counted, 4, **chain)  # the cache serves the reference
+    assert again.reference_evaluations == found.reference_evaluations
+    assert again.reference_seconds == found.reference_seconds
 
 
 @pytest.mark.parametrize("method", ["least-squares", "gradient", "least-squares+gradient"])
