@@ -203,8 +203,8 @@ class Chain:
         """Run the next stage, or take its result from the journal."""
         stage, number = self.stages[len(self.results)], len(self.results) + 1
         journal = self.journal and StageJournal(self.journal, number)
-        work = partial(self.frechet if stage == "frechet" else self.run, stage, journal)
-        self.finish(once(journal, work))
+        work = self.frechet if stage == "frechet" else partial(self.run, stage)
+        self.finish(once(journal, partial(work, journal)))
 
     def run(self, stage: str, journal: Journal | None) -> SearchResult:
         """A stage that aims at the teacher."""
@@ -219,9 +219,8 @@ class Chain:
             progress=self.progress,
         )
 
-    def frechet(self, stage: str, journal: Journal | None) -> SearchResult:
+    def frechet(self, journal: Journal | None) -> SearchResult:
         """The stage that makes samples like those of reference statistics, on noises of its own."""
-        del stage, journal  # its few iterations are run again after an interruption
         assert self.steer and self.target
         teacher, used = self.target.teacher, self.settings.samples
         return frechet(
@@ -231,6 +230,7 @@ class Chain:
             self.table,
             self.settings,
             guidance=self.model.scale,
+            journal=journal,
             progress=self.progress,
         )
 
