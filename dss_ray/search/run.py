@@ -14,16 +14,15 @@ from dss_ray.search.frechet import frechet
 from dss_ray.search.objective import parse_loss
 from dss_ray.search.paper import EulerStream
 from dss_ray.search.result import Batches, Journal, Progress, SearchResult, SearchSettings
-from dss_ray.search.screening import screen
+from dss_ray.search.screening import KEPT, SCREENED_GRIDS, SCREENING_SAMPLES, screen
 from dss_ray.search.space import SPACES
-from dss_ray.search.stages import METHODS, StageJournal, metered, once, run_stage
+from dss_ray.search.stages import METHODS, Screened, StageJournal, metered, once, run_stage
+from dss_ray.search.target import STEPS, Target
 from dss_ray.solver.classical import classical_table
 from dss_ray.solver.grids import make_grid
 from dss_ray.solver.table import SolverTable
 
 DEFAULT_METHOD = "least-squares+gauss-newton"
-FINER = 0.05  # of least squares' error: how exact the teacher of later stages has to be
-TEACHER_STEPS = 4  # for each of the student's, at least
 MOST_QUERIES = 160  # so that the finest teacher, of 640 steps, has four times as many
 
 
@@ -53,38 +52,6 @@ class Search:
     reference_evaluations: int
     reference_seconds: float
     guidance: float | tuple[float, ...]
-
-
-class Target:
-    """The teacher's trajectories that a search aims at, as exact as the student needs.
-
-    Attributes:
-        reference: the trajectories.
-        solved: wall seconds of each block that this search needed, by (index, steps).
-    """
-
-    def __init__(self, teacher: Teacher, samples: int, progress: Progress | None) -> None:
-        self.teacher, self.samples, self.progress = teacher, samples, progress
-        self.solved = dict[tuple[int, int], float]()
-        self.solve()
-
-    def solve(self) -> None:
-        """Take the trajectories from the cache, or solve them."""
-        self.reference, _, _ = self.teacher.reference(self.samples, self.progress)
-        blocks = self.teacher.blocks(self.samples)
-        self.solved |= {place: entry.seconds for place, entry in blocks.items()}
-
-    def refine(self, error: float) -> None:
-        """Make the teacher finer where its error is not far below ``error``, a student's rmse."""
-        size = float(self.reference.end.square().mean().sqrt())
-        finer = self.teacher.refined(FINER * error / size)
-        if finer.tolerance < self.teacher.error:
-            self.teacher = finer
-            self.solve()
-
-    def cost(self) -> tuple[int, float]:
-        """Network evaluations and wall seconds of all that had to be solved, each block once."""
-        return self.teacher.evaluations(self.solved), sum(self.solved.values())
 
 
 def parse_chain(method: str) -> list[str]:
@@ -182,8 +149,7 @@ class Chain:
         self.stream = EulerStream(Teacher(plain, "search", settings.seed, span))
         self.target: Target | None = None
         if stages != ["paper"]:
-            fewest = TEACHER_STEPS * table.nfe
-            teacher = Teacher(model, "search", settings.seed, span, fewest=fewest)
+            teacher = Teacher(model, "search", settings.seed, span, fewest=STEPS * table.nfe)
             self.target = Target(teacher, settings.samples, progress)
 
     @property
@@ -194,9 +160,10 @@ class Chain:
 
     def screen(self) -> None:
         """Least squares, the first stage, on the best of several grids."""
-        velocity = metered(self.model, self.settings)
-        nfe = self.table.nfe
-        self.grid, result = screen(velocity, self.source, self.model, nfe, self.settings)
+        velocity, settings = metered(self.model, self.settings), self.settings
+        total = len(SCREENED_GRIDS) * SCREENING_SAMPLES + KEPT * settings.samples
+        source = Screened(self.source, self.progress, total)
+        self.grid, result = screen(velocity, source, self.model, self.table.nfe, settings)
         self.finish(result)
 
     def advance(self) -> None:
@@ -209,15 +176,8 @@ class Chain:
     def run(self, stage: str, journal: Journal | None) -> SearchResult:
         """A stage that aims at the teacher."""
         model = self.stream.teacher.model if stage == "paper" else self.model
-        return run_stage(
-            stage,
-            model,
-            self.source,
-            self.table,
-            self.settings,
-            journal=journal,
-            progress=self.progress,
-        )
+        work = partial(run_stage, journal=journal, progress=self.progress)
+        return work(stage, model, self.source, self.table, self.settings)
 
     def frechet(self, journal: Journal | None) -> SearchResult:
         """The stage that makes samples like those of reference statistics, on noises of its own."""

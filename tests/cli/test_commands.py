@@ -131,3 +131,8 @@ def test_a_module_in_the_current_folder_is_a_model(run):
     Path("own_model.py").write_text(MODEL)
     found = run("search", "own_model:build", "--nfe=3", "--grid=uniform", "--json")
     assert found.document["nfe"] == 3
+
+
+def test_reference_says_all_that_its_statistics_serve(run):
+    shown = run("reference", "--help").out
+    assert all(metric in shown for metric in ("FID", "precision", "recall"))

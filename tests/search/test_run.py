@@ -6,7 +6,7 @@ import torch
 from dss_ray.errors import DivergedError, TableError, UsageError
 from dss_ray.models.guidance import guide
 from dss_ray.models.teacher import Teacher
-from dss_ray.search import run
+from dss_ray.search import target
 from dss_ray.search.bures import FrechetTarget
 from dss_ray.search.result import SearchSettings
 from dss_ray.search.run import parse_chain, run_search
@@ -43,6 +43,18 @@ def test_the_costs_of_a_chain_add_up_and_each_stage_has_its_history(oracle, nfe)
     assert given.grid == "cosine"
 
 
+def test_a_screening_tells_how_far_it_has_come(oracle):
+    told = []
+    search = {"method": "least-squares", "settings": SHORT}
+    run_search(oracle, 3, **search, progress=lambda *at: told.append(at))
+    teacher, screening = told[:2], told[2:]
+    assert teacher == [(32, 64), (64, 64)]
+    total = len(SCREENED_GRIDS) * SCREENING_SAMPLES + KEPT * 64
+    assert screening[0] == (0, total) and screening[-1] == (total - 64, total)
+    assert len(screening) == len(SCREENED_GRIDS) + KEPT
+    assert screening == sorted(screening)
+
+
 def test_repeated_stages_keep_their_histories(oracle):
     found = run_search(
         oracle, 3, method="gradient+least-squares+gradient", grid="cosine", settings=SHORT
@@ -77,7 +89,7 @@ def test_a_stage_starts_from_the_result_of_the_one_before(oracle):
 
 def test_a_teacher_that_grows_finer_on_the_way_costs_both_its_parts(counted, tmp_path, monkeypatch):
     monkeypatch.setenv("DSS_RAY_CACHE", str(tmp_path))
-    monkeypatch.setattr(run, "FINER", 1e-4)
+    monkeypatch.setattr(target, "FINER", 1e-4)
     chain = {"method": "least-squares+gradient", "grid": "uniform", "settings": SHORT}
     found = run_search(counted, 4, **chain)
     searched = cost("least-squares", 4) + cost("gradient", 4) // 3  # a backward pass counts two
