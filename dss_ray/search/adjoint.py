@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from dss_ray.models.meter import Meter
 from dss_ray.search.result import Batch
-from dss_ray.solver.sampling import differences, steps
+from dss_ray.solver.sampling import advance, differences
 from dss_ray.solver.table import SolverTable
 
 
@@ -38,8 +38,11 @@ class LeanSteps(torch.autograd.Function):
         states = noise.new_empty(table.nfe + 1, *noise.shape)
         velocities = torch.empty_like(states[1:])
         states[0] = noise
-        for i, (value, state) in enumerate(steps(velocity, table, noise, batch.label)):
-            velocities[i], states[i + 1] = value, state
+        start, rows = differences(table)
+        for i, time in enumerate(table.times.to(noise)):
+            velocities[i] = velocity(states[i], time, batch.label)
+            met = velocities[: i + 1].unbind()
+            states[i + 1] = advance(states[i], noise, met, start[i], rows[i])
         ctx.velocity, ctx.label = velocity, batch.label
         ctx.save_for_backward(states, velocities, *numbers)
         return states[1:]

@@ -60,7 +60,8 @@ class Descent:
 
         self.plan = self.linearizer.plan(problem.reference, problem.trained, memory)
         allowed = room(memory, problem.reference.batch(0, 1).noise.device)
-        self.size = samples_that_fit(work, problem.trained, allowed)
+        # What each query leaves alive may keep a block of the network's from being used again.
+        self.size = samples_that_fit(work, problem.trained, allowed // start.nfe)
         self.damping, self.going = DAMPING, True
         training, held_out = problem.training(self.size), problem.held_out(self.size)
         losses = problem.loss(start, training), problem.loss(start, held_out)

@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 
 from dss_ray.models.meter import Meter
-from dss_ray.search.memory import peak, room, samples_that_fit
+from dss_ray.search.memory import MEBIBYTE, peak, room, samples_that_fit
 from dss_ray.search.objective import SMALLEST, Objective
 from dss_ray.search.result import Batch, Batches
 from dss_ray.search.reverse import reverse_jacobian
 from dss_ray.search.space import Space
-from dss_ray.search.tangents import Directions, derivatives, directions, grown, push
+from dss_ray.search.tangents import Directions, derivatives, directions, push
 from dss_ray.solver.sampling import differences
 from dss_ray.solver.table import SolverTable
 
 log = logging.getLogger(__name__)
 AT_ONCE = 32  # tangents; the value is computed again for each chunk, so that few cost more
-CACHED = 2048  # tangents times samples at once; on a CPU more were no faster
+CACHED = 64 * MEBIBYTE  # of tensors at once; on a CPU more were no faster
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,11 @@ def forward_jacobian(
     Both are multiplied by the root of each residual's weight; ``at_once`` as in ``push``.
     """
     pushed = push(velocity, table, along, batch, at_once)
-    count = along.basis.shape[1]
-    tangents = [grown(tangent, count) for tangent in pushed.tangents]
 
     def residual(knots: Tensor, *states: Tensor) -> Tensor:
         return objective.residual(states, batch, knots)
 
-    at, moved = (table.knots, *pushed.states), (along.knots.T, *tangents)
+    at, moved = (table.knots, *pushed.states), (along.knots.T, *pushed.tangents)
     value, slope = derivatives(residual, at, moved, at_once)
     root = objective.loss.weight(value).sqrt()
     return root * value, root * slope
@@ -149,10 +147,9 @@ class Linearizer:
         if taken > allowed:
             return Plan(1, max(1, tangents * allowed // taken))
         if device.type == "cpu":
-            most = min(most, CACHED // tangents)
-        return Plan(
-            samples_that_fit(lambda samples: work(samples, tangents), most, allowed), tangents
-        )
+            allowed = min(allowed, CACHED)
+        fitting = samples_that_fit(lambda samples: work(samples, tangents), most, allowed, taken)
+        return Plan(fitting, tangents)
 
 
 def products(residual: Tensor, jacobian: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """Push tangents of a table's coordinates through the loop in forward mode."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,10 +68,10 @@ def directions(space: Space, coordinates: Tensor) -> Directions:
 
 @dataclass(frozen=True, eq=False)
 class Pushed:
-    """States after each step, each (B, *sample_shape), and their tangents (K_i, B, ...)."""
+    """States after each step, each (B, *sample_shape), and their tangents (K, B, ...)."""
 
-    states: list[Tensor]
-    tangents: list[Tensor]
+    states: Sequence[Tensor]
+    tangents: Sequence[Tensor]
 
 
 def push(
@@ -86,34 +86,29 @@ def push(
         batch: the samples.
         at_once: how many tangents of each sample go through the network together.
     """
-    state, velocities = batch.noise, list[Tensor]()
-    tangent = state.new_zeros(0, *state.shape)
-    slopes, states, tangents = list[Tensor](), list[Tensor](), list[Tensor]()
-    dtimes, dstart, drows = (part.to(state) for part in (along.times, along.start, along.rows))
+    (nfe, count), noise = along.times.shape, batch.noise
+    # What outlives a query comes first: among the network's large blocks it would leave holes that
+    # are too small for the next query's, and memory would grow with N.
+    met = noise.new_empty(nfe + 1, *noise.shape)
+    states = [torch.empty_like(noise) for _ in range(nfe)]  # jvp copies the whole storage of views
+    slopes = [noise.new_empty(acting, *noise.shape) for acting in along.active[::2]]
+    tangents = noise.new_zeros(nfe, count, *noise.shape)
+    dtimes, dstart, drows = (part.to(noise) for part in (along.times, along.start, along.rows))
     start, rows = differences(table)
-    for i, time in enumerate(table.times.to(state)):
-        count = along.active[2 * i]
-        tangent = grown(tangent, count)
-        value, slope = velocity_tangents(
-            velocity, (state, time), (tangent, dtimes[i, :count]), batch.label, at_once
+    met[0], state, tangent = noise, noise, tangents[0]
+    for i, time in enumerate(table.times.to(noise)):
+        asked, acting = along.active[2 * i : 2 * i + 2]
+        met[i + 1], slopes[i][:] = velocity_tangents(
+            velocity, (state, time), (tangent[:asked], dtimes[i, :asked]), batch.label, at_once
         )
-        velocities.append(value)
-        slopes.append(slope)
-        tangent = grown(tangent, along.active[2 * i + 1])
-        for j, old in enumerate(slopes):
-            tangent[: len(old)].add_(old, alpha=float(rows[i, j]))
-        basis = torch.stack([*velocities, batch.noise])
-        moved = torch.cat([drows[i, : i + 1], dstart[i : i + 1]])[:, : len(tangent)]
-        tangent = tangent + torch.einsum("jk,j...->k...", moved, basis)
-        state = advance(state, batch.noise, velocities, start[i], rows[i])
-        states.append(state)
-        tangents.append(tangent)
-    return Pushed(states, tangents)
-
-
-def grown(tangent: Tensor, count: int) -> Tensor:
-    """The tangents and, behind them, zeros for the directions that begin to act."""
-    return torch.cat([tangent, tangent.new_zeros(count - len(tangent), *tangent.shape[1:])])
+        states[i][:] = advance(state, noise, met[1 : i + 2].unbind(), start[i], rows[i])
+        tangents[i, :asked] = tangent[:asked]
+        for j, slope in enumerate(slopes[: i + 1]):
+            tangents[i, : len(slope)].add_(slope, alpha=float(rows[i, j]))
+        moved = torch.cat([dstart[i : i + 1], drows[i, : i + 1]])[:, :acting]
+        tangents[i, :acting].flatten(1).addmm_(moved.T, met[: i + 2].flatten(1))
+        state, tangent = states[i], tangents[i]
+    return Pushed(states, tangents.unbind())
 
 
 def velocity_tangents(
@@ -144,8 +139,12 @@ def derivatives(
     if len(tangents[0]) == 0:
         value = function(*at)
         return value, value.new_zeros(0, *value.shape)
-    slopes = list[Tensor]()
+    found, done = None, 0
     for chunk in zip(*(torch.split(part, at_once) for part in tangents), strict=True):
         value, slope = vmap(one, out_dims=(None, 0))(*chunk)  # type: ignore[arg-type]
-        slopes.append(slope)
-    return value, slopes[0] if len(slopes) == 1 else torch.cat(slopes)
+        if found is None:
+            found = slope.new_empty(len(tangents[0]), *value.shape)
+        found[done : done + len(slope)] = slope
+        done += len(slope)
+    assert found is not None
+    return value, found

@@ -63,7 +63,7 @@ def test_two_samples_are_not_tried_where_they_might_not_fit():
 
 
 SEARCH = """
-    import sys, torch
+    import ctypes, sys, torch
     from pathlib import Path
     from dss_ray.models.meter import Meter
     from dss_ray.search.gauss_newton import gauss_newton
@@ -90,6 +90,7 @@ SEARCH = """
         gauss_newton(Meter(velocity), reference, start, settings)
 
     search(2, 4, 1)
+    ctypes.CDLL(None).malloc_trim(0)  # else the search fills what is free already
     before = status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again
     search(int(sys.argv[1]), 200, int(sys.argv[2]))
@@ -98,8 +99,8 @@ SEARCH = """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the kernel's high-water mark")
-@pytest.mark.parametrize(("nfe", "budget"), [(4, 32), (12, 64)])
+@pytest.mark.parametrize(("nfe", "budget"), [(4, 32), (12, 32), (12, 64), (20, 32)])
 def test_a_search_stays_within_its_budget_at_few_and_many_queries(nfe, budget):
     command = [sys.executable, "-c", textwrap.dedent(SEARCH), str(nfe), str(budget)]
     found = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert 0.1 * budget < float(found.stdout) < budget
+    assert budget / 4 < float(found.stdout) < budget
