@@ -56,7 +56,7 @@ class LeanSteps(torch.autograd.Function):
         of_times, of_start, of_rows = (torch.zeros_like(part) for part in (times, start, rows))
         for i in reversed(range(len(times))):
             # x_{i+1} = x_i + start_i x_0 + sum_{j <= i} rows_ij v_j, with v_i = velocity(x_i, t_i)
-            of_state = of_state + upstream[i]
+            of_state.add_(upstream[i])
             of_start[i] = (of_state * states[0]).sum()
             for j, weight in enumerate(rows[i, : i + 1].tolist()):
                 of_rows[i, j] = (of_state * velocities[j]).sum()
@@ -64,7 +64,8 @@ class LeanSteps(torch.autograd.Function):
             moved, of_times[i] = query_gradient(
                 ctx.velocity, states[i], times[i], ctx.label, of_velocities[i]
             )
-            of_state = of_state + moved
+            of_state.add_(moved)
+            del moved  # else it splits the memory that the next query takes
         return None, None, None, of_times, of_start, of_rows
 
 

@@ -24,7 +24,7 @@ class LivePeak(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.live = self.peak = 0
-        self.known = weakref.WeakSet[Any]()
+        self.known = dict[weakref.ref[Any], int]()  # storages that are alive, and what they count
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -38,18 +38,18 @@ class LivePeak(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def count(self, tensor: Tensor, arguments: Iterable[Any]) -> None:
         """Add a storage that was not met before, until it is freed."""
         storage = tensor.untyped_storage()
-        if storage in self.known:
+        if weakref.ref(storage) in self.known:
             return
-        self.known.add(storage)
-        if any(storage is older.untyped_storage() for older in tensors(arguments)):
-            return  # made outside, such as weights
-        self.live += storage.nbytes()
+        # What an argument holds was made outside, such as weights.
+        old = any(storage is older.untyped_storage() for older in tensors(arguments))
+        size = 0 if old else storage.nbytes()
+        self.known[weakref.ref(storage, self.release)] = size
+        self.live += size
         self.peak = max(self.peak, self.live)
-        weakref.finalize(storage, self.release, storage.nbytes())
 
-    def release(self, size: int) -> None:
+    def release(self, storage: weakref.ref[Any]) -> None:
         """Forget a storage that was freed."""
-        self.live -= size
+        self.live -= self.known.pop(storage)
 
 
 def tensors(values: Iterable[Any]) -> Iterator[Tensor]:
