@@ -12,11 +12,14 @@ from dss_ray.models.meter import Meter
 from dss_ray.models.teacher import Teacher
 from dss_ray.search.gauss_newton import gauss_newton
 from dss_ray.search.journal import FileJournal
+from dss_ray.search.precision import in_precision
 from dss_ray.search.result import SearchSettings
 from dss_ray.search.space import SPACES
 from dss_ray.solver.classical import classical_table
 from dss_ray.solver.grids import make_grid
+from dss_ray.solver.reference import reference_table, solve_reference
 from dss_ray.solver.sampling import sample
+from dss_ray.solver.table import SolverTable
 
 START = classical_table("ab2", make_grid("uniform", 3))
 FEW = SearchSettings(samples=64, iterations=3)
@@ -121,6 +124,32 @@ def test_guided_models_are_searched(oracle):
     assert end_error(guided, found.table, reference) < 0.9 * end_error(guided, start, reference)
 
 
+def test_a_network_in_bfloat16_is_searched(reference):
+    torch.manual_seed(0)
+    layers = torch.nn.Sequential(torch.nn.Linear(3, 32), torch.nn.Tanh(), torch.nn.Linear(32, 2))
+
+    def network(x: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
+        return 3 * layers(torch.cat([x, t.expand(len(x), 1)], 1))
+
+    low = in_precision(network, "bfloat16")
+    assert not torch.equal(
+        low(reference.noise, torch.zeros(()), None), network(reference.noise, torch.zeros(()), None)
+    )
+    with torch.no_grad():
+        exact = solve_reference(network, reference.noise, None, reference_table(40, 0, 1))
+    found = found_by(low, exact)
+    losses = [value for _, value in found.history]
+    assert min(losses) < 0.8 * losses[0]
+    assert found.table.weights.isfinite().all()
+
+
+@pytest.mark.slow
+def test_a_compiled_model_is_searched_to_the_table_of_the_eager_one(oracle, reference):
+    compiled = torch.compile(lambda x, t, label: oracle(x, t, label), backend="aot_eager")
+    found, eager = found_by(compiled, reference), found_by(oracle, reference)
+    torch.testing.assert_close(found.table.weights, eager.table.weights, rtol=0, atol=1e-3)
+
+
 def test_an_interrupted_search_goes_on_to_the_same_bits(oracle, reference, tmp_path):
     class StopError(Exception):
         pass
@@ -153,9 +182,21 @@ def test_a_model_that_fails_at_the_start_is_an_error_with_a_remedy(reference, br
         found_by(lambda x, *_: x * broken, reference)
 
 
-def test_a_singular_system_leaves_a_valid_table(reference):
-    found = found_by(lambda x, *_: torch.zeros_like(x), reference)
-    assert found.table.weights.isfinite().all()
+@pytest.mark.parametrize("space", ["velocity", "whole"])
+@pytest.mark.parametrize("field", [torch.zeros_like, torch.ones_like])
+def test_a_singular_system_leaves_a_valid_table(reference, field, space):
+    settings = SearchSettings(samples=64, iterations=3, space=space)
+    found = found_by(lambda x, *_: field(x), reference, settings)  # all velocities are collinear
+    assert SolverTable.from_json(found.table.to_json()).weights.isfinite().all()
+
+
+@pytest.mark.parametrize("space", ["velocity", "whole"])
+def test_one_query_is_searched_or_left_as_it_is(oracle, reference, space):
+    start = classical_table("euler", make_grid("uniform", 1))
+    found = found_by(oracle, reference, SearchSettings(samples=64, space=space), start)
+    losses = [value for _, value in found.history]
+    assert found.table.nfe == 1
+    assert found.table is start or min(losses) < losses[0]
 
 
 def test_fewer_than_four_samples_are_refused(oracle, reference):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.func import jacfwd
 
+from dss_ray.models.guidance import guide
 from dss_ray.models.meter import Meter
 from dss_ray.search.space import SPACES, make_space
 from dss_ray.search.tangents import derivatives, directions, push
@@ -120,3 +121,13 @@ def test_without_tangents_there_is_the_value_alone():
     value, slope = derivatives(torch.sin, (x,), (torch.zeros(0, 3),), at_once=5)
     assert torch.equal(value, x.sin())
     assert slope.shape == (0, 3)
+
+
+def test_tangents_of_a_guided_model_are_the_finite_differences_of_its_loop(oracle, exact_reference):
+    guided, (found, at) = guide(oracle, 2.0), around("whole", 3)
+    along, velocity = directions(found, at), Meter(guided, 2)
+    tangents = push(velocity, found.table(at), along, exact_reference, at_once=4).tangents[-1]
+    for tangent, direction in zip(tangents, 1e-5 * along.basis.T, strict=True):
+        ahead = states(guided, found.table(at + direction), exact_reference)[-1]
+        behind = states(guided, found.table(at - direction), exact_reference)[-1]
+        torch.testing.assert_close(tangent, (ahead - behind) / 2e-5, atol=1e-7, rtol=1e-5)
