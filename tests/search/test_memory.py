@@ -99,7 +99,9 @@ SEARCH = """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the kernel's high-water mark")
-@pytest.mark.parametrize(("nfe", "budget"), [(4, 32), (12, 32), (12, 64), (20, 32)])
+@pytest.mark.parametrize(
+    ("nfe", "budget"), [(4, 32), (12, 32), pytest.param(20, 32, marks=pytest.mark.slow)]
+)
 def test_a_search_stays_within_its_budget_at_few_and_many_queries(nfe, budget):
     command = [sys.executable, "-c", textwrap.dedent(SEARCH), str(nfe), str(budget)]
     found = subprocess.run(command, check=True, capture_output=True, text=True)
