@@ -154,7 +154,7 @@ def search(
         grid=found.grid,
         start=start if isinstance(start, str) else "given",
         seed=settings.seed,
-        samples=settings.samples,
+        samples=settings.enough(nfe),
         settings=asdict(settings),
         evaluations=found.evaluations,
         seconds=found.seconds,

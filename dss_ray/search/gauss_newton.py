@@ -10,11 +10,10 @@ from dss_ray.search.levenberg_marquardt import Descent
 from dss_ray.search.objective import Features, make_objective
 from dss_ray.search.problem import PARTS, Problem
 from dss_ray.search.result import Batches, Journal, Progress, SearchResult, SearchSettings
-from dss_ray.search.space import WHOLE, make_space
+from dss_ray.search.space import AUTO, WHOLE, make_space
 from dss_ray.solver.table import SolverTable
 
 STAGE = "gauss-newton"
-WHOLE_UP_TO = 6  # queries; at 10 it was no better on selection noises, and took longer
 ITERATIONS = 5
 
 
@@ -41,7 +40,8 @@ def gauss_newton(
         velocity: the metered model.
         reference: the teacher's trajectories.
         start: where to start from.
-        settings: samples, space, objective, loss, penalty, iterations (5) and memory count.
+        settings: samples, space ("auto" is the whole one), objective, loss, penalty, iterations
+            (5) and memory count.
         features: of the end states, for the objective of that name.
         journal: where the iterates are kept.
         progress: called with the iterations done and those in all.
@@ -50,11 +50,12 @@ def gauss_newton(
         UsageError: if there are fewer than four samples, or the device has too little memory.
         DivergedError: if the loss at the start or its derivatives are NaN or infinite.
     """
-    if settings.samples < PARTS:
-        raise UsageError(f"gauss-newton: expected at least {PARTS} samples, got {settings.samples}")
-    space = make_space(chosen_space(settings.space, start), start)
+    samples = settings.enough(start.nfe)
+    if samples < PARTS:
+        raise UsageError(f"gauss-newton: expected at least {PARTS} samples, got {samples}")
+    space = make_space(WHOLE if settings.space == AUTO else settings.space, start)
     objective = make_objective(settings.objective, settings.loss, settings.penalty, features)
-    problem = Problem(velocity, reference, settings.samples, space, objective)
+    problem = Problem(velocity, reference, samples, space, objective)
     try:
         descent = descended(problem, start, settings, journal, progress)
     except torch.OutOfMemoryError:
@@ -71,13 +72,6 @@ def gauss_newton(
         seconds=descent.seconds,
         network_seconds=velocity.seconds,
     )
-
-
-def chosen_space(name: str, start: SolverTable) -> str:
-    """The space that "auto" means: the whole one for few queries and around free tables."""
-    if name != "auto":
-        return name
-    return WHOLE if start.free or start.nfe <= WHOLE_UP_TO else "velocity"
 
 
 def descended(

@@ -10,10 +10,10 @@ from dss_ray.search.descent import Descent, descend
 from dss_ray.search.lion import Lion
 from dss_ray.search.objective import Features, make_objective
 from dss_ray.search.result import Batches, Journal, SearchResult, SearchSettings
-from dss_ray.search.space import WHOLE, make_space
+from dss_ray.search.space import AUTO, WHOLE, make_space
 from dss_ray.solver.table import SolverTable
 
-ITERATIONS, BATCH_SIZE, LEARNING_RATE = 100, 64, 3e-3
+ITERATIONS, BATCH_SIZE, LEARNING_RATE = 400, 64, 1e-3
 SPACE = "velocity"
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -33,14 +33,14 @@ def gradient(
     """Adam or Lion on the coordinates of a space around ``start``, on a falling rate.
 
     The space "auto" is the whole one around a free table, else one of consistent tables. A batch
-    larger than ``settings.samples`` holds them all.
+    larger than the samples there are holds them all.
 
     Raises:
         UsageError: if a name of the settings is unknown or features are missing.
         TableError: if ``start`` lies outside of the space.
         DivergedError: if the loss, its gradient or the table becomes NaN or infinite.
     """
-    named = {"auto": WHOLE if start.free else SPACE}.get(settings.space, settings.space)
+    named = {AUTO: WHOLE if start.free else SPACE}.get(settings.space, settings.space)
     rate = settings.learning_rate or LEARNING_RATE
     objective = make_objective(settings.objective, settings.loss, settings.penalty, features)
     descent = Descent(

@@ -9,6 +9,7 @@ from torch import Tensor
 from dss_ray.models.meter import Meter
 from dss_ray.search.objective import SMALLEST, Loss, parse_loss
 from dss_ray.search.result import Batches, SearchResult, SearchSettings
+from dss_ray.search.space import AUTO, WHOLE
 from dss_ray.solver.reference import require_finite
 from dss_ray.solver.sampling import advance
 from dss_ray.solver.table import SolverTable
@@ -20,32 +21,36 @@ ROUNDS = 8  # of reweighting
 def least_squares(
     velocity: Meter, reference: Batches, start: SolverTable, settings: SearchSettings
 ) -> SearchResult:
-    """The table on ``start``'s knots whose rows are least-squares solutions, in N evaluations.
+    """The table with ``start``'s times and knots whose rows are least-squares solutions.
 
     At step i the student's own states and velocities so far are known; its row minimises the
-    loss of the distance to the teacher's state at the next knot over the batch. Rows sum to the
-    step width.
+    loss of the distance to the teacher's state at the next knot over the batch: N evaluations.
+    In the whole space, which "auto" means, the row and the weight of the start state are free; in
+    the others rows sum to the step width.
 
     Raises:
         DivergedError: if a velocity or a state is NaN or infinite.
     """
     began = time.perf_counter()
-    batch = reference.batch(0, settings.samples)
-    fit = RowFit(settings.ridge, parse_loss(settings.loss), settings.penalty)
-    state, velocities, rows, history = batch.noise, list[Tensor](), list[Tensor](), []
-    for step, query in enumerate(start.knots[:-1]):
+    batch = reference.batch(0, settings.enough(start.nfe))
+    free = settings.space in {AUTO, WHOLE}
+    fit = RowFit(settings.ridge, parse_loss(settings.loss), settings.penalty, free)
+    state, velocities, rows, origins, history = batch.noise, list[Tensor](), [], [], []
+    for step, query in enumerate(start.times):
         velocities.append(velocity(state, query.to(state), batch.label))
-        target, width = batch.at(start.knots[step + 1]), start.knots[step + 1] - query
-        row = fit(target - state, velocities, width)
-        state = advance(state, batch.noise, velocities, torch.zeros(()).double(), row)
+        target, width = batch.at(start.knots[step + 1]), start.knots[step + 1] - start.knots[step]
+        origin, row = fit(target - state, batch.noise, velocities, width)
+        state = advance(state, batch.noise, velocities, origin, row)
+        origins.append(origin)
         rows.append(torch.nn.functional.pad(row, (0, start.nfe - len(row))))
         history.append((step, float((state - target).square().mean().sqrt())))
     require_finite("least squares", state)
     table = SolverTable(
-        times=start.knots[:-1],
-        start=torch.ones_like(start.start),
+        times=start.times,
+        start=1 + torch.stack(origins).cumsum(0),
         weights=torch.stack(rows).cumsum(0),
         knots=start.knots,
+        free=free,
     )
     seconds = time.perf_counter() - began
     return SearchResult(table, history, velocity.evaluations, seconds, velocity.seconds)
@@ -61,44 +66,53 @@ class RowFit:
         ridge: added to the normal equations' diagonal, as a fraction of it.
         loss: of each element.
         penalty: weight of the row's part of ``error_bound``.
+        free: whether the row's sum and the weight of the start state are free.
     """
 
     ridge: float
     loss: Loss
     penalty: float
+    free: bool
 
-    def __call__(self, gap: Tensor, velocities: list[Tensor], width: Tensor) -> Tensor:
-        """Weights (len(velocities),) float64 that sum to ``width`` and best bridge ``gap``.
+    def __call__(
+        self, gap: Tensor, origin: Tensor, velocities: list[Tensor], width: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What best bridges ``gap``: a weight of ``origin``, and those of the velocities.
 
-        The sum is eliminated by measuring every velocity against the newest; the ridge is relative
-        to the diagonal, so that it means the same at every step and for every model.
+        They are counted from an Euler step, towards which the ridge pulls; it is relative to the
+        diagonal, so that it means the same at every step and for every model. Where the sum is
+        tied, older velocities are measured against the newest.
+
+        Returns:
+            A scalar and (len(velocities),), float64.
         """
-        newest = velocities[-1].double()
-        residual = (gap.double() - width * newest).flatten()
+        parts = torch.stack([part.double().flatten() for part in (origin, *velocities)])
+        euler, moves = torch.zeros(len(parts)).double(), torch.eye(len(parts)).double()
+        euler[-1] = width
+        if not self.free:
+            moves = (moves - moves[-1:])[1:-1]
+        residual, basis = gap.double().flatten() - width * parts[-1], moves.to(parts) @ parts
         require_finite("least squares", residual)
-        if len(velocities) == 1:
-            return width[None]
-        basis = torch.stack([(older.double() - newest).flatten() for older in velocities[:-1]])
-        row = self.solved(basis, residual, torch.ones_like(residual), width)
-        for _ in range(ROUNDS if self.loss != Loss() or self.penalty else 0):
-            weight = self.loss.weight(residual - row[:-1].to(basis) @ basis)
-            row = self.solved(basis, residual, weight, width, row)
-        return row
+        weight, found = torch.ones_like(residual), euler
+        for turn in range(ROUNDS + 1 if self.loss != Loss() or self.penalty else 1):
+            pull = self.penalty / 2 / found[1:].abs().clamp(min=SMALLEST) * bool(turn)
+            pulled = residual.numel() * pull * moves[:, 1:]
+            step = self.solved(basis, residual, weight, pulled @ moves[:, 1:].T, pulled @ euler[1:])
+            found, weight = (
+                euler + step @ moves,
+                self.loss.weight(residual - step.to(basis) @ basis),
+            )
+        return found[0], found[1:]
 
     def solved(
-        self,
-        basis: Tensor,
-        residual: Tensor,
-        weight: Tensor,
-        width: Tensor,
-        before: Tensor | None = None,
+        self, basis: Tensor, residual: Tensor, weight: Tensor, pull: Tensor, pulled: Tensor
     ) -> Tensor:
-        """The row under given weights of the elements; ``before`` gives those of the penalty."""
+        """The step (P,) along ``basis`` (P, D) under given weights of the elements (D,).
+
+        The penalty adds ``pull`` (P, P) to the normal equations and takes ``pulled`` (P,) from
+        their right side.
+        """
         gram, moment = ((weight * basis) @ basis.T).cpu(), ((weight * basis) @ residual).cpu()
-        gram = gram + self.ridge * torch.diag(gram.diagonal())
-        if before is not None and self.penalty:
-            pull = residual.numel() * self.penalty / 2 / before.abs().clamp(min=SMALLEST)
-            gram = gram + torch.diag(pull[:-1]) + pull[-1]
-            moment = moment + pull[-1] * width
-        older = torch.linalg.pinv(gram, hermitian=True) @ moment  # tiny, so on the CPU
-        return torch.cat([older, (width - older.sum())[None]])
+        gram = gram + self.ridge * torch.diag(gram.diagonal()) + pull
+        step: Tensor = torch.linalg.pinv(gram, hermitian=True) @ (moment - pulled)  # tiny: CPU
+        return step

@@ -15,6 +15,8 @@ from dss_ray.search.problem import INFINITE, Problem, pieces
 from dss_ray.solver.table import SolverTable
 
 DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-3, 1e-7, 1e3
+# Up to six queries a few samples make most of the error; less damping fits those that it is shown.
+FEW, LEAST_AT_FEW = 6, 1e-2
 RAISED, LOWERED = 10.0, 0.1
 PATIENCE, PROGRESS = 2, 0.99  # stop when two iterations have not lowered the held-out loss by 1 %
 FLAT = 1e-12  # curvatures below this fraction of the largest count as this
@@ -50,6 +52,7 @@ class Descent:
         self, problem: Problem, start: SolverTable, memory: int, kept: dict[str, Tensor] | None
     ) -> None:
         self.problem, self.began = problem, time.perf_counter()
+        self.least = LEAST_AT_FEW if start.nfe <= FEW else LEAST_DAMPING
         self.linearizer = Linearizer(problem.velocity, problem.objective, problem.space)
         if kept:
             self.restore(kept)
@@ -62,7 +65,7 @@ class Descent:
         allowed = room(memory, problem.reference.batch(0, 1).noise.device)
         # What each query leaves alive may keep a block of the network's from being used again.
         self.size = samples_that_fit(work, problem.trained, allowed // start.nfe)
-        self.damping, self.going = DAMPING, True
+        self.damping, self.going = max(DAMPING, self.least), True
         training, held_out = problem.training(self.size), problem.held_out(self.size)
         losses = problem.loss(start, training), problem.loss(start, held_out)
         if INFINITE in losses:
@@ -110,7 +113,7 @@ class Descent:
             return
         held_out = problem.loss_at(there, problem.held_out(self.size))
         self.path.append(Point(there, training, held_out))
-        self.damping = max(self.damping * LOWERED, LEAST_DAMPING)
+        self.damping = max(self.damping * LOWERED, self.least)
         self.going = self.improving()
 
     def improving(self) -> bool:

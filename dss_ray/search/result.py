@@ -71,7 +71,7 @@ class SearchSettings:
     Where None is a default, each method has its own number.
 
     Args:
-        samples: teacher trajectories that the methods aim at.
+        samples: teacher trajectories that the methods aim at; see ``enough``.
         seed: of their noises, in the search domain.
         ridge: least squares' regularisation, relative to each diagonal element.
         space: of tables (``dss_ray.search.space.SPACES``); "auto" is the method's own choice.
@@ -95,7 +95,7 @@ class SearchSettings:
         UsageError: if a number is out of range.
     """
 
-    samples: int = 256
+    samples: int | None = None
     seed: int = 0
     ridge: float = 1e-5
     space: str = "auto"
@@ -113,6 +113,13 @@ class SearchSettings:
     guidance_rate: float = 0.0
     precision: str = "float32"
     memory: int = 1024
+
+    def enough(self, nfe: int) -> int:
+        """The samples for a table of ``nfe`` queries: what is given, or else 512 up to six.
+
+        With so few the error has heavy tails, so that 256, which do for more, fit worse.
+        """
+        return self.samples or (512 if nfe <= 6 else 256)
 
     def __post_init__(self) -> None:
         for name in ("samples", "iterations", "batch_size", "memory"):

@@ -14,8 +14,8 @@ from dss_ray.search.frechet import frechet
 from dss_ray.search.objective import parse_loss
 from dss_ray.search.paper import EulerStream
 from dss_ray.search.result import Batches, Journal, Progress, SearchResult, SearchSettings
-from dss_ray.search.screening import KEPT, SCREENED_GRIDS, SCREENING_SAMPLES, screen
-from dss_ray.search.space import SPACES
+from dss_ray.search.screening import SCREENED_GRIDS, screen, screened_samples
+from dss_ray.search.space import AUTO, SPACES
 from dss_ray.search.stages import METHODS, Screened, StageJournal, metered, once, run_stage
 from dss_ray.search.target import STEPS, Target
 from dss_ray.solver.classical import classical_table
@@ -90,8 +90,8 @@ def run_search(
         nfe: number of velocity queries, at most 160.
         method: a method or a chain of methods joined by "+".
         guidance: guidance scale of the search; ``paper`` searches without guidance all the same.
-        grid: starting grid; "auto" screens a few where least squares comes first, else it is
-            "uniform".
+        grid: starting grid; least squares, where it comes first, screens what may start it on that
+            grid, or on many for "auto", which is "uniform" for the other methods.
         start: starting table: a classical name on that grid, or a table, which has its own grid.
         settings: of the methods.
         steer: what ``frechet`` makes the samples like.
@@ -105,17 +105,18 @@ def run_search(
     """
     settings, stages = settings or SearchSettings(), parse_chain(method)
     parse_loss(settings.loss)
-    require_known("space", settings.space, ("auto", *SPACES))
+    require_known("space", settings.space, (AUTO, *SPACES))
     if nfe > MOST_QUERIES:
         raise UsageError(f"nfe: a search takes at most {MOST_QUERIES} queries, got {nfe}")
     if "frechet" in stages and steer is None:
         raise UsageError("search method 'frechet': expected statistics to steer by; use api.search")
     guided = guide(model, guidance)
-    screened = grid == "auto" and stages[0] == "least-squares" and isinstance(start, str)
+    screened = stages[0] == "least-squares" and isinstance(start, str)
+    grids = SCREENED_GRIDS if grid == "auto" else (grid,)
     grid, table = starting_point(guided, nfe, "uniform" if grid == "auto" else grid, start)
     chain = Chain(guided, stages, grid, table, settings, steer, journal, progress)
     if screened:
-        chain.screen()
+        chain.screen(grids)
     while len(chain.results) < len(stages):
         chain.advance()
     return chain.found()
@@ -150,7 +151,7 @@ class Chain:
         self.target: Target | None = None
         if stages != ["paper"]:
             teacher = Teacher(model, "search", settings.seed, span, fewest=STEPS * table.nfe)
-            self.target = Target(teacher, settings.samples, progress)
+            self.target = Target(teacher, settings.enough(table.nfe), progress)
 
     @property
     def source(self) -> Batches:
@@ -158,12 +159,15 @@ class Chain:
         paper = self.stages[len(self.results)] == "paper"
         return self.stream if paper or self.target is None else self.target.reference
 
-    def screen(self) -> None:
-        """Least squares, the first stage, on the best of several grids."""
+    def screen(self, grids: tuple[str, ...]) -> None:
+        """Least squares, the first stage, from the best of several starts."""
         velocity, settings = metered(self.model, self.settings), self.settings
-        total = len(SCREENED_GRIDS) * SCREENING_SAMPLES + KEPT * settings.samples
-        source = Screened(self.source, self.progress, total)
-        self.grid, result = screen(velocity, source, self.model, self.table.nfe, settings)
+        source = Screened(
+            self.source, self.progress, screened_samples(settings, self.table.nfe, grids)
+        )
+        self.grid, result = screen(
+            velocity, source, self.model, settings, self.table.nfe, grids=grids
+        )
         self.finish(result)
 
     def advance(self) -> None:
@@ -182,7 +186,7 @@ class Chain:
     def frechet(self, journal: Journal | None) -> SearchResult:
         """The stage that makes samples like those of reference statistics, on noises of its own."""
         assert self.steer and self.target
-        teacher, used = self.target.teacher, self.settings.samples
+        teacher, used = self.target.teacher, self.target.samples
         return frechet(
             self.model.model,
             lambda first, count: teacher.noise(used + first, count),

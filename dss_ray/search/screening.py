@@ -1,49 +1,118 @@
-"""Screen starting grids: least squares on a few samples of many, on all samples of the best."""
+"""Screen where to start: least squares on a few samples from many tables, on all from the best."""
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
+
+import torch
 
 from dss_ray.models.guidance import GuidedModel
 from dss_ray.models.meter import Meter
 from dss_ray.search.least_squares import least_squares
 from dss_ray.search.result import Batches, SearchResult, SearchSettings
+from dss_ray.search.space import AUTO, WHOLE
 from dss_ray.solver.classical import classical_table
 from dss_ray.solver.grids import make_grid
+from dss_ray.solver.table import SolverTable
 
 SCREENED_GRIDS = (  # the best of 25 power grids on the digits at N = 4, 6 and 10, and relatives
     "uniform", "cosine", "shift:0.7", "power:0.8:1", "power:0.8:1.2", "power:1:1.2", "power:1:1.4",
-    "power:1.2:1.4", "power:1.2:1.7", "power:1.4:1.7",
+    "power:1.2:1.4", "power:1.2:1.7", "power:1.4:1.7", "power:1.7:2", "flow-respacing",
+    "vp-respacing",
 )  # fmt: skip
+TIED = "velocity"  # the space of tables whose rows sum to the step width
 SCREENING_SAMPLES, KEPT = 32, 3
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where least squares may start.
+
+    Args:
+        grid: of the knots.
+        space: of the rows.
+        delays: by what fraction of their steps the first two queries come later than their knots.
+            A state that is still noise says most about the velocity a little ahead.
+    """
+
+    grid: str
+    space: str = WHOLE
+    delays: tuple[float, float] = (0.0, 0.0)
+
+    def table(self, model: GuidedModel, nfe: int) -> SolverTable:
+        """Euler's rows on the grid, queried at the delayed times."""
+        euler = classical_table("euler", make_grid(self.grid, nfe, model.t_min, model.t_max))
+        delays = torch.tensor(self.delays, dtype=torch.float64)[:nfe]
+        later = torch.nn.functional.pad(delays, (0, nfe - len(delays))) * euler.knots.diff()
+        return replace(euler, times=euler.times + later)
+
+
+TYPICAL = (0.35, 0.0)
+DELAYS = ((0.0, 0.0), (0.2, 0.0), (0.5, 0.0), (0.65, 0.0), (0.2, 0.15), (0.35, 0.15), (0.5, 0.15))
+
+
+def first_round(space: str, grids: tuple[str, ...]) -> list[Origin]:
+    """The origins with which a search of ``space`` compares the grids."""
+    free = space in {AUTO, WHOLE}
+    return [Origin(grid, WHOLE, TYPICAL) if free else Origin(grid, space) for grid in grids]
+
+
+def second_round(space: str, grids: tuple[str, ...]) -> list[Origin]:
+    """Those that are tried on the best grids: "auto" tries tied rows as well as free ones."""
+    delayed = DELAYS if space in {AUTO, WHOLE} else ()
+    free = [Origin(grid, WHOLE, delays) for grid in grids for delays in delayed]
+    return free + [Origin(grid, TIED) for grid in grids if space == AUTO]
 
 
 def screen(
     velocity: Meter,
     reference: Batches,
     model: GuidedModel,
-    nfe: int,
     settings: SearchSettings,
+    nfe: int,
+    *,
+    grids: tuple[str, ...] = SCREENED_GRIDS,
 ) -> tuple[str, SearchResult]:
-    """The grid on which least squares ends nearest to the teacher.
+    """Where least squares ends nearest to the teacher: its grid, space and first query times.
 
-    Every grid costs one pass over a few samples; the best three are solved on all of them.
+    Every grid costs one pass over a few samples, and so do variants on the best three; the best
+    three of all are solved on all samples.
 
     Returns:
-        The grid's name, and the result of least squares there with the cost of all grids.
+        The grid's name, and the result of least squares there with the cost of all passes.
     """
     began, lean = time.perf_counter(), replace(settings, samples=SCREENING_SAMPLES)
 
-    def solved(grid: str, settings: SearchSettings) -> SearchResult:
-        knots = make_grid(grid, nfe, model.t_min, model.t_max)
-        return least_squares(velocity, reference, classical_table("euler", knots), settings)
+    def solved(origins: list[Origin], settings: SearchSettings) -> dict[Origin, SearchResult]:
+        return {
+            origin: least_squares(
+                velocity,
+                reference,
+                origin.table(model, nfe),
+                replace(settings, space=origin.space),
+            )
+            for origin in origins
+        }
 
-    first = {grid: solved(grid, lean) for grid in SCREENED_GRIDS}
-    best = sorted(first, key=lambda grid: first[grid].history[-1][1])[:KEPT]
-    found = {grid: solved(grid, settings) for grid in best}
-    grid = min(best, key=lambda grid: found[grid].history[-1][1])
-    return grid, replace(
-        found[grid],
+    few = solved(first_round(settings.space, grids), lean)
+    best = tuple(origin.grid for origin in nearest(few))
+    few |= solved(second_round(settings.space, best), lean)
+    found = solved(nearest(few), settings)
+    origin = nearest(found)[0]
+    return origin.grid, replace(
+        found[origin],
         evaluations=velocity.evaluations,
         seconds=time.perf_counter() - began,
         network_seconds=velocity.seconds,
     )
+
+
+def nearest(found: dict[Origin, SearchResult]) -> list[Origin]:
+    """The three that end nearest to the teacher, or all where there are fewer."""
+    return sorted(found, key=lambda origin: found[origin].history[-1][1])[:KEPT]
+
+
+def screened_samples(settings: SearchSettings, nfe: int, grids: tuple[str, ...]) -> int:
+    """The samples of all passes of ``screen``."""
+    rounds = first_round(settings.space, grids), second_round(settings.space, grids[:KEPT])
+    few = sum(map(len, rounds))
+    return few * SCREENING_SAMPLES + min(KEPT, few) * settings.enough(nfe)

@@ -28,6 +28,7 @@ CONSISTENT: dict[str, tuple[Form, str]] = {  # where the coefficients count from
     "dpmpp3m": (DATA, "dpmpp3m"),
 }
 WHOLE = "whole"
+AUTO = "auto"  # a method's own choice
 SPACES = (*CONSISTENT, WHOLE)
 LEAST = 1e-7  # narrowest step, as a fraction of the time range: float32 cannot tell less
 NARROWEST = 1e-4  # fraction at which the whole space starts where query times touch

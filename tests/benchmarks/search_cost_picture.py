@@ -16,7 +16,6 @@ MARKERS = {
     "least-squares": ("#009E73", "o", "least squares"),
     "default": ("#D55E00", "*", "default: least squares + Gauss-Newton"),
     "velocity": ("#E69F00", "D", "the default, rows summing to one"),
-    "whole": ("#CC79A7", "P", "the default, whole space"),
     "features": ("#56B4E9", "v", "the default, aiming at features"),
     "frechet": ("#999933", "^", "the default, then the Frechet distance"),
     "gradient": ("#0072B2", "s", "least squares + gradient"),

@@ -1,5 +1,7 @@
 """Least squares against independent solutions, known generators, rivals and singular systems."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,9 +17,10 @@ from dss_ray.solver.classical import baseline_tables, classical_table
 from dss_ray.solver.forms import velocity_table
 from dss_ray.solver.grids import make_grid
 from dss_ray.solver.reference import Reference, reference_table, solve_reference
-from dss_ray.solver.sampling import sample, steps
+from dss_ray.solver.sampling import differences, sample, steps
 
 GRIDS = ("uniform", "cosine", "power:1.6:1.4", "shift:0.7")
+TIED = "velocity"  # rows sum to the step width
 NOISE = torch.randn(32, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
@@ -43,7 +46,7 @@ def row_by_lagrange(velocities, gap, width, ridge):
 def test_each_row_solves_the_constrained_problem(oracle, exact_reference, grid, ridge):
     knots, reference = make_grid(grid, 5), exact_reference
     found = least_squares(
-        Meter(oracle), reference, adams_table(knots, 1), SearchSettings(ridge=ridge)
+        Meter(oracle), reference, adams_table(knots, 1), SearchSettings(ridge=ridge, space=TIED)
     )
     state, velocities, total = reference.noise.numpy(), [], np.zeros(5)
     for i, width in enumerate(knots.diff().tolist()):
@@ -56,9 +59,29 @@ def test_each_row_solves_the_constrained_problem(oracle, exact_reference, grid, 
         state = state + sum(w * v for w, v in zip(row, velocities, strict=True))
 
 
+@pytest.mark.parametrize("ridge", [0.0, 1e-3])
+def test_a_free_row_solves_the_normal_equations_around_eulers_step(oracle, exact_reference, ridge):
+    knots, reference = make_grid("cosine", 4), exact_reference
+    times = knots[:-1] + torch.tensor([0.4, 0.1, 0.0, -0.1]) * knots.diff()
+    start = replace(adams_table(knots, 1), times=times)
+    table = least_squares(Meter(oracle), reference, start, SearchSettings(ridge=ridge)).table
+    noise = reference.noise.numpy()
+    state, velocities = noise, []
+    for i, (origin, row) in enumerate(zip(*differences(table), strict=True)):
+        velocities.append(oracle(torch.from_numpy(state), times[i], reference.label).numpy())
+        design = np.stack([part.ravel() for part in (noise, *velocities)], 1)
+        euler = np.array([0.0] * (i + 1) + [float(knots[i + 1] - knots[i])])
+        gap = (reference.at(knots[i + 1]).numpy() - state).ravel()
+        damped = np.diag(np.sqrt(ridge * (design**2).sum(0)))
+        stacked, values = np.vstack([design, damped]), np.append(gap - design @ euler, 0 * euler)
+        expected = euler + np.linalg.lstsq(stacked, values)[0]
+        np.testing.assert_allclose([origin, *row[: i + 1]], expected, atol=1e-6)
+        state = state + origin.item() * noise + np.tensordot(row[: i + 1], np.stack(velocities), 1)
+
+
 def test_without_ridge_a_row_is_numpys_own_least_squares_solution(oracle, exact_reference):
     knots, reference = make_grid("uniform", 2), exact_reference
-    settings = SearchSettings(ridge=0.0)
+    settings = SearchSettings(ridge=0.0, space=TIED)
     table = least_squares(Meter(oracle), reference, adams_table(knots, 1), settings).table
     first = oracle(reference.noise, knots[0], reference.label)
     state = reference.noise + 0.5 * first
@@ -76,7 +99,7 @@ def test_it_recovers_the_table_that_generated_the_trajectories(oracle):
     noise, label = NOISE[:, :2], torch.arange(32) % 4
     states = torch.stack([noise, *(state for _, state in steps(oracle, truth, noise, label))])
     generated = Reference(truth.knots, states, torch.zeros_like(states), label)
-    settings = SearchSettings(ridge=0.0)
+    settings = SearchSettings(ridge=0.0, space=TIED)
     table = least_squares(Meter(oracle), generated, truth, settings).table
     torch.testing.assert_close(table.weights, truth.weights, atol=1e-6, rtol=0)
     torch.testing.assert_close(sample(oracle, table, noise, label), states[-1], atol=1e-9, rtol=0)
@@ -120,9 +143,9 @@ def test_singular_systems_give_a_table_that_is_right(name, ridge):
     assert rmse(field, table, reference) < 1e-3
 
 
-def test_one_step_is_eulers(oracle, reference):
+def test_one_tied_step_is_eulers(oracle, reference):
     start = adams_table(make_grid("uniform", 1), 1)
-    found = least_squares(Meter(oracle), reference, start, SearchSettings())
+    found = least_squares(Meter(oracle), reference, start, SearchSettings(space=TIED))
     assert found.table.weights.tolist() == [[1.0]]
     assert found.evaluations == 256
 

@@ -92,15 +92,11 @@ def test_every_method_beats_every_classical_solver(method, seed, nfe):
 
 
 CASES = [(method, (n + 1) % 2, n) for method in (*SCREENING, *LOCAL) for n in range(3, 11)]
-UNSCREENED = ("least-squares", 1, 6)  # its best classical solver is deis3 on flow-respacing
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "seed", "nfe"), CASES)
-def test_every_method_beats_every_classical_solver_at_every_step_count(method, seed, nfe, request):
-    if (method, seed, nfe) == UNSCREENED:
-        reason = "flow-respacing is none of the grids that are screened; on it the ratio is 0.86"
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=False))
+def test_every_method_beats_every_classical_solver_at_every_step_count(method, seed, nfe):
     beats_all(method, seed, nfe)
 
 

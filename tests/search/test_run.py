@@ -10,7 +10,6 @@ from dss_ray.search import target
 from dss_ray.search.bures import FrechetTarget
 from dss_ray.search.result import SearchSettings
 from dss_ray.search.run import parse_chain, run_search
-from dss_ray.search.screening import KEPT, SCREENED_GRIDS, SCREENING_SAMPLES
 from dss_ray.solver.classical import baseline_tables, classical_table
 from dss_ray.solver.grids import make_grid
 from dss_ray.solver.sampling import sample
@@ -21,25 +20,26 @@ PROBE = 3  # samples on which a gradient finds out how much memory it takes
 
 def cost(stage, nfe):
     """Network evaluations per sample of each stage under SHORT, counted by hand."""
-    screening = len(SCREENED_GRIDS) * SCREENING_SAMPLES + (KEPT - 1) * 64
-    if stage == "gradient":
-        return 3 * (5 * 16 + PROBE) * nfe
-    return {"least-squares": 64, "screening": screening}[stage] * nfe
+    counts = {
+        "least-squares": 32 * (13 + 3 * 8) + 3 * 64,
+        "least-squares on one grid": 32 * (1 + 8) + 3 * 64,
+        "gradient": 3 * (5 * 16 + PROBE),
+    }
+    return counts[stage] * nfe
 
 
 @pytest.mark.parametrize("nfe", [1, 4])
 def test_the_costs_of_a_chain_add_up_and_each_stage_has_its_history(oracle, nfe):
     chain = "least-squares+gradient"
     found = run_search(oracle, nfe, method=chain, settings=SHORT)
-    assert found.evaluations == sum(
-        cost(s, nfe) for s in ("screening", "least-squares", "gradient")
-    )
+    assert found.evaluations == cost("least-squares", nfe) + cost("gradient", nfe)
     assert {stage: len(points) for stage, points in found.history.items()} == {
         "least-squares": nfe,
         "gradient": 5,
     }
     given = run_search(oracle, nfe, method=chain, grid="cosine", settings=SHORT)
-    assert given.evaluations == cost("least-squares", nfe) + cost("gradient", nfe)
+    on_one = cost("least-squares on one grid", nfe)
+    assert given.evaluations == on_one + cost("gradient", nfe)
     assert given.grid == "cosine"
 
 
@@ -49,9 +49,9 @@ def test_a_screening_tells_how_far_it_has_come(oracle):
     run_search(oracle, 3, **search, progress=lambda *at: told.append(at))
     teacher, screening = told[:2], told[2:]
     assert teacher == [(32, 64), (64, 64)]
-    total = len(SCREENED_GRIDS) * SCREENING_SAMPLES + KEPT * 64
+    total = cost("least-squares", 1)
     assert screening[0] == (0, total) and screening[-1] == (total - 64, total)
-    assert len(screening) == len(SCREENED_GRIDS) + KEPT
+    assert len(screening) == 13 + 3 * 8 + 3
     assert screening == sorted(screening)
 
 
@@ -92,7 +92,9 @@ def test_a_teacher_that_grows_finer_on_the_way_costs_both_its_parts(counted, tmp
     monkeypatch.setattr(target, "FINER", 1e-4)
     chain = {"method": "least-squares+gradient", "grid": "uniform", "settings": SHORT}
     found = run_search(counted, 4, **chain)
-    searched = cost("least-squares", 4) + cost("gradient", 4) // 3  # a backward pass counts two
+    searched = (
+        cost("least-squares on one grid", 4) + cost("gradient", 4) // 3
+    )  # a backward pass counts two
     assert counted.samples == searched + found.reference_evaluations
     again = run_search(counted, 4, **chain)  # the cache serves the reference
     assert again.reference_evaluations == found.reference_evaluations
@@ -129,7 +131,7 @@ def test_even_on_sharp_mixtures_a_chain_beats_every_classical_solver(random_mixt
     mixture = random_mixture(seed, width=0.01)
     grid = ("uniform", "cosine", "power:1.6:1.4", "shift:0.7")[seed % 4]
     settings = SearchSettings(
-        seed=seed, objective="end", iterations=60, batch_size=256, learning_rate=0.01
+        seed=seed, space="velocity", iterations=60, batch_size=256, learning_rate=0.01
     )
     found = run_search(mixture, nfe, method="least-squares+gradient", grid=grid, settings=settings)
     reference, _, _ = Teacher(guide(mixture, 1.0), "search", seed).reference(256)
@@ -232,7 +234,7 @@ class Memory:
 
 
 def test_finished_stages_are_not_run_again(counted):
-    journal, chain = Memory(), "least-squares+gauss-newton"
+    journal, chain = Memory(), "gradient+gauss-newton"
     settings = {"method": chain, "grid": "uniform", "settings": SHORT, "journal": journal}
     found = run_search(counted, 4, **settings)
     counted.samples = 0
