@@ -32,9 +32,9 @@ def gauss_newton(
 
     Three quarters of the samples make the linear system; a step is taken only where it lowers
     their loss, else the damping rises (Levenberg 1944, Marquardt 1963). The last quarter is held
-    out: the table with the least loss there is returned, the start included, and the search stops
-    when it no longer falls. The Jacobian is taken in forward mode, so that no activations are
-    kept; see ``dss_ray.search.linearize`` for models without it.
+    out: the last table is returned that is no worse there than the best before it, beyond chance,
+    be it the start, and the search stops when none improves. The Jacobian is taken in forward mode,
+    so that no activations are kept; see ``dss_ray.search.linearize`` for models without it.
 
     Args:
         velocity: the metered model.
@@ -63,11 +63,11 @@ def gauss_newton(
             f"memory: gauss-newton may take {settings.memory} MiB, more than the device has left; "
             "lower it"
         ) from None
-    best = min(descent.path, key=lambda point: point.held_out)
+    best = descent.best(descent.path)
     table = space.table(best.coordinates) if best is not descent.path[0] else start
     return SearchResult(
         table=table,
-        history=[(number, point.held_out) for number, point in enumerate(descent.path)],
+        history=[(number, point.loss) for number, point in enumerate(descent.path)],
         evaluations=velocity.evaluations,
         seconds=descent.seconds,
         network_seconds=velocity.seconds,

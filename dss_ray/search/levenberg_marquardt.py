@@ -11,24 +11,45 @@ from torch import Tensor
 from dss_ray.errors import DivergedError
 from dss_ray.search.linearize import Linearizer, Plan
 from dss_ray.search.memory import room, samples_that_fit
-from dss_ray.search.problem import INFINITE, Problem, pieces
+from dss_ray.search.problem import Problem, pieces
 from dss_ray.solver.table import SolverTable
 
 DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-3, 1e-7, 1e3
 # Up to six queries a few samples make most of the error; less damping fits those that it is shown.
 FEW, LEAST_AT_FEW = 6, 1e-2
 RAISED, LOWERED = 10.0, 0.1
-PATIENCE, PROGRESS = 2, 0.99  # stop when two iterations have not lowered the held-out loss by 1 %
+PATIENCE, PROGRESS = 2, 0.99  # stop when two iterations have not lowered the loss by 1 %
 FLAT = 1e-12  # curvatures below this fraction of the largest count as this
 
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """An iterate (P,) and its losses."""
+    """An iterate.
+
+    Args:
+        coordinates: (P,).
+        training: its loss on the samples for training.
+        held_out: (M,), of each sample held out.
+    """
 
     coordinates: Tensor
     training: float
-    held_out: float
+    held_out: Tensor
+
+    @property
+    def loss(self) -> float:
+        """The mean loss on the samples held out."""
+        return float(self.held_out.mean())
+
+    def holds_against(self, other: Point) -> bool:
+        """Whether, having less loss in training, it is not worse held out than ``other``.
+
+        Worse is what exceeds one standard error of the difference, sample by sample: one sample in
+        a hundred may carry most of a mean, and must not decide.
+        """
+        worse = self.held_out - other.held_out
+        error = worse.std(correction=0) / len(worse) ** 0.5
+        return bool(worse.mean() <= error)  # False where it is not finite
 
 
 class Descent:
@@ -59,7 +80,7 @@ class Descent:
             return
 
         def work(count: int) -> None:
-            problem.loss(start, pieces(problem.reference, 0, count, count))
+            problem.losses(start, pieces(problem.reference, 0, count, count))
 
         self.plan = self.linearizer.plan(problem.reference, problem.trained, memory)
         allowed = room(memory, problem.reference.batch(0, 1).noise.device)
@@ -67,13 +88,13 @@ class Descent:
         self.size = samples_that_fit(work, problem.trained, allowed // start.nfe)
         self.damping, self.going = max(DAMPING, self.least), True
         training, held_out = problem.training(self.size), problem.held_out(self.size)
-        losses = problem.loss(start, training), problem.loss(start, held_out)
-        if INFINITE in losses:
+        losses = problem.losses(start, training), problem.losses(start, held_out)
+        if not all(bool(loss.isfinite().all()) for loss in losses):
             raise DivergedError(
                 "gauss-newton met NaN or infinity at its start: check the model's output and its "
                 "time range, or start from another table"
             )
-        self.path = [Point(problem.space.coordinates, *losses)]
+        self.path = [Point(problem.space.coordinates, float(losses[0].mean()), losses[1])]
 
     @property
     def iteration(self) -> int:
@@ -104,32 +125,42 @@ class Descent:
         self.going = finite and len(slope) > 0  # one consistent query leaves nothing to search
         while self.going:
             there = here.coordinates + basis @ damped_step(curvature, slope, self.damping)
-            training = problem.loss_at(there, problem.training(self.size))
+            training = float(problem.losses_at(there, problem.training(self.size)).mean())
             if training < here.training:
                 break
             self.damping *= RAISED
             self.going = self.damping <= MOST_DAMPING
         else:
             return
-        held_out = problem.loss_at(there, problem.held_out(self.size))
+        held_out = problem.losses_at(there, problem.held_out(self.size))
         self.path.append(Point(there, training, held_out))
         self.damping = max(self.damping * LOWERED, self.least)
         self.going = self.improving()
 
     def improving(self) -> bool:
-        """Whether the last iterations still lowered the held-out loss."""
-        losses = [point.held_out for point in self.path]
-        recent, earlier = losses[-PATIENCE:], losses[:-PATIENCE]
-        return not earlier or min(recent) < PROGRESS * min(earlier)
+        """Whether the last iterations still lowered the loss."""
+        recent, earlier = self.path[-PATIENCE:], self.path[:-PATIENCE]
+        if not earlier:
+            return True
+        lower = recent[-1].training < PROGRESS * earlier[-1].training
+        return lower and self.best(self.path) is not self.best(earlier)
+
+    @staticmethod
+    def best(path: list[Point]) -> Point:
+        """The last point that holds against the best before it."""
+        best = path[0]
+        for point in path[1:]:
+            best = point if point.holds_against(best) else best
+        return best
 
     def tensors(self) -> dict[str, Tensor]:
         """All that a resumed search needs."""
         velocity, plan = self.problem.velocity, self.plan
-        losses = [[point.training, point.held_out] for point in self.path]
         state = self.damping, self.going, self.seconds, velocity.seconds, velocity.evaluations
         return {
             "coordinates": torch.stack([point.coordinates for point in self.path]),
-            "losses": torch.tensor(losses, dtype=torch.float64),
+            "training": torch.tensor([one.training for one in self.path], dtype=torch.float64),
+            "held out": torch.stack([point.held_out for point in self.path]),
             "state": torch.tensor(state, dtype=torch.float64),
             "plan": torch.tensor([self.size, plan.samples, plan.tangents]),
         }
@@ -137,8 +168,8 @@ class Descent:
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Go on from ``tensors``."""
         velocity = self.problem.velocity
-        rows = zip(tensors["coordinates"], tensors["losses"].tolist(), strict=True)
-        self.path = [Point(coordinates, *losses) for coordinates, losses in rows]
+        losses = tensors["training"].tolist(), tensors["held out"]
+        self.path = [Point(*one) for one in zip(tensors["coordinates"], *losses, strict=True)]
         self.damping, going, spent, velocity.seconds, evaluations = tensors["state"].tolist()
         self.going, velocity.evaluations = bool(going), int(evaluations)
         self.began -= spent

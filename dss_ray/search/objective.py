@@ -96,7 +96,11 @@ class Objective:
 
     def __call__(self, states: Sequence[Tensor], batch: Batch, table: SolverTable) -> Tensor:
         """The scalar to be minimised."""
-        value = self.loss.value(self.residual(states, batch, table.knots)).mean()
+        return self.of_each(states, batch, table).mean()
+
+    def of_each(self, states: Sequence[Tensor], batch: Batch, table: SolverTable) -> Tensor:
+        """What each sample gives (B,), the penalty included."""
+        value = self.loss.value(self.residual(states, batch, table.knots)).mean(1)
         return value + self.penalty * error_bound(table) if self.penalty else value
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from dss_ray.errors import TableError
@@ -17,7 +18,6 @@ from dss_ray.solver.sampling import steps
 from dss_ray.solver.table import SolverTable
 
 PARTS = 4  # the last of so many parts of the samples is held out
-INFINITE = float("inf")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,23 +51,22 @@ class Problem:
         """The others."""
         return pieces(self.reference, self.trained, self.samples, size)
 
-    def loss_at(self, coordinates: Tensor, batches: Iterator[Batch]) -> float:
-        """``loss`` of the table at ``coordinates``; infinite where they make none."""
+    def losses_at(self, coordinates: Tensor, batches: Iterator[Batch]) -> Tensor:
+        """``losses`` of the table at ``coordinates``; infinity alone where they make none."""
         try:
             table = self.space.table(coordinates)
         except TableError:
-            return INFINITE
-        return self.loss(table, batches)
+            return torch.tensor([torch.inf])
+        return self.losses(table, batches)
 
-    def loss(self, table: SolverTable, batches: Iterator[Batch]) -> float:
-        """The objective's mean over all samples; infinite where they diverge."""
-        total, count = 0.0, 0
+    def losses(self, table: SolverTable, batches: Iterator[Batch]) -> Tensor:
+        """The objective of each sample (B,) float64 on the CPU, NaN or infinite if it diverges."""
+        found = list[Tensor]()
         for batch in batches:
             path = steps(self.velocity, table, batch.noise, batch.label)
-            value = self.objective([state for _, state in path], batch, table)
-            total += float(value.double()) * len(batch.noise)
-            count += len(batch.noise)
-        return total / count if abs(total) < INFINITE else INFINITE
+            states = [state for _, state in path]
+            found.append(self.objective.of_each(states, batch, table).double().cpu())
+        return torch.cat(found)
 
 
 def pieces(reference: Batches, first: int, last: int, size: int) -> Iterator[Batch]:

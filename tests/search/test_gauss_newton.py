@@ -12,6 +12,7 @@ from dss_ray.models.meter import Meter
 from dss_ray.models.teacher import Teacher
 from dss_ray.search.gauss_newton import gauss_newton
 from dss_ray.search.journal import FileJournal
+from dss_ray.search.levenberg_marquardt import Point
 from dss_ray.search.precision import in_precision
 from dss_ray.search.result import SearchSettings
 from dss_ray.search.space import SPACES
@@ -76,12 +77,23 @@ def test_a_linear_flow_is_solved_in_one_query_of_the_whole_space():
     torch.testing.assert_close(end, Exact.end, rtol=0, atol=1e-6)
 
 
-def test_the_result_is_never_worse_on_the_held_out_part_than_the_start(oracle, reference):
-    first = found_by(oracle, reference, SearchSettings(samples=64, iterations=8))
-    again = found_by(oracle, reference, SearchSettings(samples=8, iterations=4), first.table)
-    losses = [value for _, value in again.history]
-    best = losses.index(min(losses))
-    assert best or again.table is first.table
+def point(held_out):
+    return Point(torch.zeros(1).double(), 0.0, torch.tensor(held_out, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("held_out", "holds"),
+    [
+        ([0.9] * 100, True),
+        ([1.1] * 100, False),
+        ([0.9] * 99 + [50.0], True),  # a single sample that fell to another mode
+        ([0.9] * 50 + [1.5] * 50, False),
+        ([0.9] * 99 + [float("nan")], False),
+        ([0.9] * 99 + [float("inf")], False),
+    ],
+)
+def test_samples_held_out_refuse_what_is_worse_beyond_chance(held_out, holds):
+    assert point(held_out).holds_against(point([1.0] * 100)) is holds
 
 
 def test_the_memory_changes_the_batches_and_only_the_rounding(oracle, reference):
