@@ -9,12 +9,12 @@ from dss_ray.models.meter import Meter
 from dss_ray.search.levenberg_marquardt import Descent
 from dss_ray.search.objective import Features, make_objective
 from dss_ray.search.problem import PARTS, Problem
-from dss_ray.search.result import Batches, Journal, Progress, SearchResult, SearchSettings
+from dss_ray.search.result import FEW, Batches, Journal, Progress, SearchResult, SearchSettings
 from dss_ray.search.space import AUTO, WHOLE, make_space
 from dss_ray.solver.table import SolverTable
 
 STAGE = "gauss-newton"
-ITERATIONS = 5
+ITERATIONS, ITERATIONS_AT_FEW = 5, 2
 
 
 @torch.no_grad()
@@ -41,7 +41,7 @@ def gauss_newton(
         reference: the teacher's trajectories.
         start: where to start from.
         settings: samples, space ("auto" is the whole one), objective, loss, penalty, iterations
-            (5) and memory count.
+            (5, or 2 for few queries) and memory count.
         features: of the end states, for the objective of that name.
         journal: where the iterates are kept.
         progress: called with the iterations done and those in all.
@@ -84,7 +84,7 @@ def descended(
     """The descent from ``start`` at its end, or from where the journal has it."""
     kept = journal.read(STAGE) if journal else None
     descent = Descent(problem, start, settings.memory, kept)
-    most = settings.iterations or ITERATIONS
+    most = settings.iterations or (ITERATIONS_AT_FEW if start.nfe <= FEW else ITERATIONS)
     while descent.going and descent.iteration < most:
         if progress:
             progress(descent.iteration, most)

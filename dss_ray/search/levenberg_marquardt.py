@@ -12,11 +12,11 @@ from dss_ray.errors import DivergedError
 from dss_ray.search.linearize import Linearizer, Plan
 from dss_ray.search.memory import room, samples_that_fit
 from dss_ray.search.problem import Problem, pieces
+from dss_ray.search.result import FEW
 from dss_ray.solver.table import SolverTable
 
 DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-3, 1e-7, 1e3
-# Up to six queries a few samples make most of the error; less damping fits those that it is shown.
-FEW, LEAST_AT_FEW = 6, 1e-2
+LEAST_AT_FEW = 1e-2  # queries: less fits the samples that happen to make most of the error
 RAISED, LOWERED = 10.0, 0.1
 PATIENCE, PROGRESS = 2, 0.99  # stop when two iterations have not lowered the loss by 1 %
 FLAT = 1e-12  # curvatures below this fraction of the largest count as this

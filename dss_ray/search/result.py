@@ -56,6 +56,7 @@ class Batches(Protocol):
         ...
 
 
+FEW = 6  # queries; with no more the error has heavy tails: a few samples make most of it
 TARGETS = ("end", "trajectory", "features")
 NAMES = {
     "objective": TARGETS,
@@ -71,7 +72,7 @@ class SearchSettings:
     Where None is a default, each method has its own number.
 
     Args:
-        samples: teacher trajectories that the methods aim at; see ``enough``.
+        samples: teacher trajectories that the methods aim at; 512 for few queries, 256 for more.
         seed: of their noises, in the search domain.
         ridge: least squares' regularisation, relative to each diagonal element.
         space: of tables (``dss_ray.search.space.SPACES``); "auto" is the method's own choice.
@@ -115,11 +116,8 @@ class SearchSettings:
     memory: int = 1024
 
     def enough(self, nfe: int) -> int:
-        """The samples for a table of ``nfe`` queries: what is given, or else 512 up to six.
-
-        With so few the error has heavy tails, so that 256, which do for more, fit worse.
-        """
-        return self.samples or (512 if nfe <= 6 else 256)
+        """The samples for ``nfe`` queries: what is given, or else 512 for few, 256 for more."""
+        return self.samples or (512 if nfe <= FEW else 256)
 
     def __post_init__(self) -> None:
         for name in ("samples", "iterations", "batch_size", "memory"):

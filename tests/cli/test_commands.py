@@ -21,7 +21,9 @@ def test_search_writes_the_bundle_whose_figures_it_prints(run):
     bundle = load_bundle(Path(found["bundle"]))
     assert bundle.table.nfe == found["nfe"] == 4
     assert bundle.metrics == {"rmse": found["rmse"]}
-    assert found["evaluations"] == 4 * 64
+    assert found["evaluations"] == 4 * (
+        32 * (1 + 8) + 3 * 64
+    )  # one grid, its variants, the best three
 
 
 def test_search_beats_the_solver_that_it_starts_from(run):
