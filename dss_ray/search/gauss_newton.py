@@ -14,7 +14,7 @@ from dss_ray.search.space import AUTO, WHOLE, make_space
 from dss_ray.solver.table import SolverTable
 
 STAGE = "gauss-newton"
-ITERATIONS, ITERATIONS_AT_FEW = 5, 2
+ITERATIONS, ITERATIONS_AT_FEW = 4, 2
 
 
 @torch.no_grad()
@@ -41,7 +41,7 @@ def gauss_newton(
         reference: the teacher's trajectories.
         start: where to start from.
         settings: samples, space ("auto" is the whole one), objective, loss, penalty, iterations
-            (5, or 2 for few queries) and memory count.
+            (4, or 2 for few queries) and memory count.
         features: of the end states, for the objective of that name.
         journal: where the iterates are kept.
         progress: called with the iterations done and those in all.
