@@ -162,12 +162,10 @@ class Chain:
     def screen(self, grids: tuple[str, ...]) -> None:
         """Least squares, the first stage, from the best of several starts."""
         velocity, settings = metered(self.model, self.settings), self.settings
-        source = Screened(
-            self.source, self.progress, screened_samples(settings, self.table.nfe, grids)
-        )
-        self.grid, result = screen(
-            velocity, source, self.model, settings, self.table.nfe, grids=grids
-        )
+        model, nfe = self.model, self.table.nfe
+        total = screened_samples(settings, model, nfe, grids)
+        source = Screened(self.source, self.progress, total)
+        self.grid, result = screen(velocity, source, model, settings, nfe, grids=grids)
         self.finish(result)
 
     def advance(self) -> None:

@@ -1,5 +1,6 @@
 """Screen where to start: least squares on a few samples from many tables, on all from the best."""
 
+import math
 import time
 from dataclasses import dataclass, replace
 
@@ -20,7 +21,7 @@ SCREENED_GRIDS = (  # the best of 25 power grids on the digits at N = 4, 6 and 1
     "vp-respacing",
 )  # fmt: skip
 TIED = "velocity"  # the space of tables whose rows sum to the step width
-SCREENING_SAMPLES, KEPT = 32, 3
+LEAST_SAMPLES, ELEMENTS, KEPT = 32, 2048, 3  # few samples of images, more of points in a plane
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def screen(
     Returns:
         The grid's name, and the result of least squares there with the cost of all passes.
     """
-    began, lean = time.perf_counter(), replace(settings, samples=SCREENING_SAMPLES)
+    began = time.perf_counter()
+    lean = replace(settings, samples=samples_of_a_pass(settings, model, nfe))
 
     def solved(origins: list[Origin], settings: SearchSettings) -> dict[Origin, SearchResult]:
         return {
@@ -111,8 +113,17 @@ def nearest(found: dict[Origin, SearchResult]) -> list[Origin]:
     return sorted(found, key=lambda origin: found[origin].history[-1][1])[:KEPT]
 
 
-def screened_samples(settings: SearchSettings, nfe: int, grids: tuple[str, ...]) -> int:
+def samples_of_a_pass(settings: SearchSettings, model: GuidedModel, nfe: int) -> int:
+    """The samples on which origins are compared, at most those that a search of ``nfe`` has."""
+    enough = max(LEAST_SAMPLES, ELEMENTS // math.prod(model.sample_shape))
+    return min(enough, settings.enough(nfe))
+
+
+def screened_samples(
+    settings: SearchSettings, model: GuidedModel, nfe: int, grids: tuple[str, ...]
+) -> int:
     """The samples of all passes of ``screen``."""
     rounds = first_round(settings.space, grids), second_round(settings.space, grids[:KEPT])
     few = sum(map(len, rounds))
-    return few * SCREENING_SAMPLES + min(KEPT, few) * settings.enough(nfe)
+    lean = samples_of_a_pass(settings, model, nfe)
+    return few * lean + min(KEPT, few) * settings.enough(nfe)

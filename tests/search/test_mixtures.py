@@ -69,7 +69,7 @@ def assert_beats_all(found, seed, nfe):
 
 SCREENING = ("least-squares", DEFAULT_METHOD)  # these look for their start themselves
 LOCAL = {  # these improve a start
-    "gauss-newton": SearchSettings(samples=512),
+    "gauss-newton": SearchSettings(samples=1024),
     "gradient": SearchSettings(samples=1024, iterations=100, batch_size=256, learning_rate=0.01),
 }
 
@@ -77,7 +77,7 @@ LOCAL = {  # these improve a start
 def beats_all(method, seed, nfe):
     """Search by ``method``, a local one from the best classical solver, and compare."""
     if method in SCREENING:
-        settings, place = SearchSettings(samples=512, seed=seed), {}
+        settings, place = SearchSettings(samples=1024, seed=seed), {}
     else:
         grid, start = best_start(seed, nfe)
         settings, place = LOCAL[method], {"grid": grid, "start": start}

@@ -33,7 +33,7 @@ def test_delays_move_the_first_queries_by_fractions_of_their_steps(oracle):
 def test_it_costs_the_samples_that_it_says(oracle, reference, nfe, grids, space):
     settings = SearchSettings(samples=64, space=space)
     _, result, velocity = screened(oracle, reference, nfe, grids, settings)
-    expected = nfe * screened_samples(settings, nfe, grids)
+    expected = nfe * screened_samples(settings, guide(oracle, 1.0), nfe, grids)
     assert result.evaluations == velocity.evaluations == expected
 
 
