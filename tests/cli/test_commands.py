@@ -22,7 +22,7 @@ def test_search_writes_the_bundle_whose_figures_it_prints(run):
     assert bundle.table.nfe == found["nfe"] == 4
     assert bundle.metrics == {"rmse": found["rmse"]}
     assert found["evaluations"] == 4 * (
-        32 * (1 + 8) + 3 * 64
+        64 * (1 + 8) + 3 * 64
     )  # one grid, its variants, the best three
 
 
