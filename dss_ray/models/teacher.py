@@ -139,7 +139,13 @@ class Teacher:
             ConvergenceError: if the velocity is not smooth enough.
             UsageError: if ``fewest`` is above 640.
         """
-        entries, device = self.blocks(count, progress), self.model.device
+        entries = self.blocks(count, progress)
+        seconds = sum(entry.seconds for entry in entries.values())
+        return self.joined(entries, count), seconds, self.evaluations(entries)
+
+    def joined(self, entries: dict[tuple[int, int], Entry], count: int) -> Reference:
+        """The trajectories of the first ``count`` samples, from what ``blocks`` gave for them."""
+        device = self.model.device
         blocks = [entries[index, self.steps].tensors for index in range(-(-count // BLOCK))]
         states, velocities = (
             Knots(tuple(block[name] for block in blocks), device).samples(0, count)
@@ -148,9 +154,7 @@ class Teacher:
         label = None
         if "label" in blocks[0]:
             label = torch.cat([block["label"] for block in blocks])[:count].to(device)
-        reference = Reference(blocks[0]["times"], states, velocities, label)
-        seconds = sum(entry.seconds for entry in entries.values())
-        return reference, seconds, self.evaluations(entries)
+        return Reference(blocks[0]["times"], states, velocities, label)
 
     def blocks(self, count: int, progress: Progress | None = None) -> dict[tuple[int, int], Entry]:
         """All that the first ``count`` samples take, by (index, steps); see ``reference``.

@@ -52,7 +52,7 @@ def frechet(
         DivergedError: if a feature or a derivative is NaN or infinite.
         TableError: if ``start`` lies outside of the space.
     """
-    space = make_space("whole" if settings.space == "auto" else settings.space, start)
+    space = make_space(settings.space, start)
     fixed = None if settings.guidance_rate else guidance
     distance = SampledDistance(model, noise, target, space, fixed)
     kept = journal.read(STAGE) if journal else None

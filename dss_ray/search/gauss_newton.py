@@ -10,7 +10,7 @@ from dss_ray.search.levenberg_marquardt import Descent
 from dss_ray.search.objective import Features, make_objective
 from dss_ray.search.problem import PARTS, Problem
 from dss_ray.search.result import FEW, Batches, Journal, Progress, SearchResult, SearchSettings
-from dss_ray.search.space import AUTO, WHOLE, make_space
+from dss_ray.search.space import make_space
 from dss_ray.solver.table import SolverTable
 
 STAGE = "gauss-newton"
@@ -53,7 +53,7 @@ def gauss_newton(
     samples = settings.enough(start.nfe)
     if samples < PARTS:
         raise UsageError(f"gauss-newton: expected at least {PARTS} samples, got {samples}")
-    space = make_space(WHOLE if settings.space == AUTO else settings.space, start)
+    space = make_space(settings.space, start)
     objective = make_objective(settings.objective, settings.loss, settings.penalty, features)
     problem = Problem(velocity, reference, samples, space, objective)
     try:

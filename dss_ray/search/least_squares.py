@@ -9,7 +9,7 @@ from torch import Tensor
 from dss_ray.models.meter import Meter
 from dss_ray.search.objective import SMALLEST, Loss, parse_loss
 from dss_ray.search.result import Batches, SearchResult, SearchSettings
-from dss_ray.search.space import AUTO, WHOLE
+from dss_ray.search.space import FREE
 from dss_ray.solver.reference import require_finite
 from dss_ray.solver.sampling import advance
 from dss_ray.solver.table import SolverTable
@@ -33,7 +33,7 @@ def least_squares(
     """
     began = time.perf_counter()
     batch = reference.batch(0, settings.enough(start.nfe))
-    free = settings.space in {AUTO, WHOLE}
+    free = settings.space in FREE
     fit = RowFit(settings.ridge, parse_loss(settings.loss), settings.penalty, free)
     state, velocities, rows, origins, history = batch.noise, list[Tensor](), [], [], []
     for step, query in enumerate(start.times):

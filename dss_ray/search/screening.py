@@ -10,7 +10,7 @@ from dss_ray.models.guidance import GuidedModel
 from dss_ray.models.meter import Meter
 from dss_ray.search.least_squares import least_squares
 from dss_ray.search.result import Batches, SearchResult, SearchSettings
-from dss_ray.search.space import AUTO, WHOLE
+from dss_ray.search.space import AUTO, FREE, WHOLE
 from dss_ray.solver.classical import classical_table
 from dss_ray.solver.grids import make_grid
 from dss_ray.solver.table import SolverTable
@@ -53,13 +53,13 @@ DELAYS = ((0.0, 0.0), (0.2, 0.0), (0.5, 0.0), (0.65, 0.0), (0.2, 0.15), (0.35, 0
 
 def first_round(space: str, grids: tuple[str, ...]) -> list[Origin]:
     """The origins with which a search of ``space`` compares the grids."""
-    free = space in {AUTO, WHOLE}
+    free = space in FREE
     return [Origin(grid, WHOLE, TYPICAL) if free else Origin(grid, space) for grid in grids]
 
 
 def second_round(space: str, grids: tuple[str, ...]) -> list[Origin]:
     """Those that are tried on the best grids: "auto" tries tied rows as well as free ones."""
-    delayed = DELAYS if space in {AUTO, WHOLE} else ()
+    delayed = DELAYS if space in FREE else ()
     free = [Origin(grid, WHOLE, delays) for grid in grids for delays in delayed]
     return free + [Origin(grid, TIED) for grid in grids if space == AUTO]
 

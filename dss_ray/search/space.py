@@ -28,7 +28,8 @@ CONSISTENT: dict[str, tuple[Form, str]] = {  # where the coefficients count from
     "dpmpp3m": (DATA, "dpmpp3m"),
 }
 WHOLE = "whole"
-AUTO = "auto"  # a method's own choice
+AUTO = "auto"  # a method's own choice, the whole space unless it says otherwise
+FREE = (AUTO, WHOLE)  # where rows have sums of their own
 SPACES = (*CONSISTENT, WHOLE)
 LEAST = 1e-7  # narrowest step, as a fraction of the time range: float32 cannot tell less
 NARROWEST = 1e-4  # fraction at which the whole space starts where query times touch
@@ -61,8 +62,8 @@ def make_space(name: str, start: SolverTable) -> Space:
         UsageError: if the name is unknown.
         TableError: if ``start`` lies outside of the space.
     """
-    require_known("space", name, SPACES)
-    return whole(start) if name == WHOLE else consistent(start, *CONSISTENT[name])
+    require_known("space", name, (AUTO, *SPACES))
+    return whole(start) if name in FREE else consistent(start, *CONSISTENT[name])
 
 
 def consistent(start: SolverTable, form: Form, base: str) -> Space:

@@ -22,8 +22,8 @@ class Target:
 
     def solve(self) -> None:
         """Take the trajectories from the cache, or solve them."""
-        self.reference, _, _ = self.teacher.reference(self.samples, self.progress)
-        blocks = self.teacher.blocks(self.samples)
+        blocks = self.teacher.blocks(self.samples, self.progress)
+        self.reference = self.teacher.joined(blocks, self.samples)
         self.solved |= {place: entry.seconds for place, entry in blocks.items()}
 
     def refine(self, error: float) -> None:

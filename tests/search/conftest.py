@@ -39,6 +39,28 @@ def meter(oracle):
     return Meter(oracle)
 
 
+class Memory:
+    """A journal in memory that fails after some writes, as a killed process does."""
+
+    def __init__(self, writes=10**9):
+        self.writes, self.states = writes, {}
+
+    def read(self, stage):
+        return self.states.get(stage)
+
+    def write(self, stage, tensors):
+        self.states[stage] = {name: tensor.clone() for name, tensor in tensors.items()}
+        self.writes -= 1
+        if not self.writes:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def memory():
+    """Makes journals in memory."""
+    return Memory
+
+
 class CountedModel:
     """A model that counts the samples it is called on, in ``samples``."""
 

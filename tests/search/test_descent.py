@@ -241,22 +241,6 @@ def test_short_floats_descend_too(precision, memory):
     assert losses[0] != exact.history[0][1]
 
 
-class Memory:
-    """A journal in memory that fails after some writes, as a killed process does."""
-
-    def __init__(self, writes=10**9):
-        self.writes, self.states = writes, {}
-
-    def read(self, stage):
-        return self.states.get(stage)
-
-    def write(self, stage, tensors):
-        self.states[stage] = {name: tensor.clone() for name, tensor in tensors.items()}
-        self.writes -= 1
-        if not self.writes:
-            raise KeyboardInterrupt
-
-
 KINDS = {
     "adam, average, clip": {"ema": 0.9, "clip": 1e-3},
     "lion": {"optimizer": lambda parameters: Lion(parameters, lr=0.01)},
@@ -268,12 +252,12 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("stop", [1, 7, 20])
 def test_a_resumed_descent_ends_where_an_uninterrupted_one_does(
-    oracle, reference, monkeypatch, kind, stop
+    memory, oracle, reference, monkeypatch, kind, stop
 ):
     monkeypatch.setattr(module, "JOURNAL_SECONDS", 0)
     space, descent = make_space("velocity", start()), recipe(**{"iterations": 20} | KINDS[kind])
     whole = descend(Meter(oracle), reference, space, descent)
-    journal = Memory(writes=stop)
+    journal = memory(writes=stop)
     with pytest.raises(KeyboardInterrupt):
         descend(Meter(oracle), reference, space, descent, journal)
     journal.writes = 10**9

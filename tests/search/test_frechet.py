@@ -152,28 +152,12 @@ def test_progress_counts_iterations(oracle, target):
     assert told == [(0, 2), (1, 2)]
 
 
-class Memory:
-    """A journal in memory that fails after some writes, as a killed process does."""
-
-    def __init__(self, writes):
-        self.writes, self.states = writes, {}
-
-    def read(self, stage):
-        return self.states.get(stage)
-
-    def write(self, stage, tensors):
-        self.states[stage] = {name: tensor.clone() for name, tensor in tensors.items()}
-        self.writes -= 1
-        if not self.writes:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("rate", [0.0, 1.0])
 @pytest.mark.parametrize("stop", [1, 3, 4, 5])  # before and after the last whole step, at the end
-def test_an_interrupted_search_goes_on_bit_for_bit(oracle, target, stop, rate):
+def test_an_interrupted_search_goes_on_bit_for_bit(memory, oracle, target, stop, rate):
     settings = SearchSettings(iterations=5, batch_size=100, guidance_rate=rate)
     search = partial(frechet, oracle, noise_of(oracle), target, START, settings, guidance=1.5)
-    journal, told = Memory(stop), []
+    journal, told = memory(stop), []
     with pytest.raises(KeyboardInterrupt):
         search(journal=journal)
     resumed, whole = search(journal=journal, progress=lambda *at: told.append(at)), search()
@@ -183,12 +167,12 @@ def test_an_interrupted_search_goes_on_bit_for_bit(oracle, target, stop, rate):
     assert resumed.evaluations == whole.evaluations
 
 
-def test_a_search_that_has_stopped_stays_stopped_when_it_is_resumed(oracle, target):
+def test_a_search_that_has_stopped_stays_stopped_when_it_is_resumed(memory, oracle, target):
     """Tiny batches after a good start: the held-out distance soon falls no more."""
     good = frechet(oracle, noise_of(oracle), target, START, QUICK).table
     settings = SearchSettings(iterations=20, batch_size=8)
     search = partial(frechet, oracle, noise_of(oracle), target, good, settings)
-    journal = Memory(-1)
+    journal = memory(-1)
     whole = search(journal=journal)
     assert len(whole.history) < 21
     told = []

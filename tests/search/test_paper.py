@@ -22,30 +22,16 @@ from dss_ray.search.run import run_search
 from dss_ray.solver.sampling import sample, steps
 
 
-class Memory:
-    """A journal in memory that fails after some writes, as a killed process does."""
-
-    def __init__(self, writes):
-        self.writes, self.states = writes, {}
-
-    def read(self, stage):
-        return self.states.get(stage)
-
-    def write(self, stage, tensors):
-        self.states[stage] = {name: tensor.clone() for name, tensor in tensors.items()}
-        self.writes -= 1
-        if not self.writes:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("chain", ["paper", "paper+gradient"])
 @pytest.mark.parametrize("writes", [7, 21])  # in the middle of the recipe, and after it
-def test_a_resumed_search_counts_the_whole_reference(counted, tmp_path, monkeypatch, chain, writes):
+def test_a_resumed_search_counts_the_whole_reference(
+    memory, counted, tmp_path, monkeypatch, chain, writes
+):
     monkeypatch.setenv("DSS_RAY_CACHE", str(tmp_path))
     monkeypatch.setattr(recipe, "ITERATIONS", 20)
     monkeypatch.setattr(descent, "JOURNAL_SECONDS", 0)
     search = partial(run_search, counted, 3, method=chain, settings=SearchSettings(iterations=2))
-    journal = Memory(writes)
+    journal = memory(writes)
     with pytest.raises(KeyboardInterrupt):
         search(journal=journal)
     resumed, whole = search(journal=journal), search()

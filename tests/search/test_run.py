@@ -220,21 +220,8 @@ def test_a_chain_that_ends_with_frechet_keeps_the_guidance_that_it_finds(oracle)
         parse_chain("frechet+gradient")
 
 
-class Memory:
-    """A journal in memory that counts what is written."""
-
-    def __init__(self):
-        self.kept = {}
-
-    def read(self, stage):
-        return self.kept.get(stage)
-
-    def write(self, stage, tensors):
-        self.kept[stage] = tensors
-
-
-def test_finished_stages_are_not_run_again(counted):
-    journal, chain = Memory(), "gradient+gauss-newton"
+def test_finished_stages_are_not_run_again(memory, counted):
+    journal, chain = memory(), "gradient+gauss-newton"
     settings = {"method": chain, "grid": "uniform", "settings": SHORT, "journal": journal}
     found = run_search(counted, 4, **settings)
     counted.samples = 0

@@ -14,19 +14,6 @@ from dss_ray.solver.classical import classical_table
 from dss_ray.solver.grids import make_grid
 
 
-class Memory:
-    """A journal in memory."""
-
-    def __init__(self):
-        self.states = {}
-
-    def read(self, stage):
-        return self.states.get(stage)
-
-    def write(self, stage, tensors):
-        self.states[stage] = tensors
-
-
 @pytest.mark.parametrize("method", [name for name in METHODS if name not in ("frechet", "paper")])
 def test_every_method_that_is_named_searches_under_its_name(oracle, method):
     settings = SearchSettings(samples=16, iterations=1, batch_size=8)
@@ -34,8 +21,8 @@ def test_every_method_that_is_named_searches_under_its_name(oracle, method):
     assert list(found.history) == [method]
 
 
-def test_stages_of_one_journal_do_not_see_each_other():
-    journal = Memory()
+def test_stages_of_one_journal_do_not_see_each_other(memory):
+    journal = memory()
     one, two = StageJournal(journal, 1), StageJournal(journal, 2)
     one.write("gradient", {"x": torch.zeros(1)})
     two.write("gradient", {"x": torch.ones(1)})
@@ -54,8 +41,8 @@ def test_a_result_comes_back_from_a_journal_as_it_was(guidance, history):
     assert all(getattr(again, name) == getattr(result, name) for name in rest)
 
 
-def test_work_that_is_done_is_not_done_again():
-    journal, result = Memory(), SearchResult(classical_table("euler", make_grid("uniform", 2)))
+def test_work_that_is_done_is_not_done_again(memory):
+    journal, result = memory(), SearchResult(classical_table("euler", make_grid("uniform", 2)))
     once(journal, lambda: result)
     again = once(journal, lambda: pytest.fail("done again"))
     assert again.table.to_json() == result.table.to_json()
