@@ -38,7 +38,7 @@ class LeanSteps(torch.autograd.Function):
         states = noise.new_empty(table.nfe + 1, *noise.shape)
         velocities = torch.empty_like(states[1:])
         states[0] = noise
-        start, rows = differences(table)
+        start, rows = differences(table)  # not by ``steps``, whose states would split the memory
         for i, time in enumerate(table.times.to(noise)):
             velocities[i] = velocity(states[i], time, batch.label)
             met = velocities[: i + 1].unbind()

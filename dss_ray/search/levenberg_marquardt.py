@@ -16,7 +16,7 @@ from dss_ray.search.result import FEW
 from dss_ray.solver.table import SolverTable
 
 DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-3, 1e-7, 1e3
-LEAST_AT_FEW = 1e-2  # queries: less fits the samples that happen to make most of the error
+LEAST_AT_FEW = 1e-2  # less would fit the few samples that happen to make most of the error
 RAISED, LOWERED = 10.0, 0.1
 PATIENCE, PROGRESS = 2, 0.99  # stop when two iterations have not lowered the loss by 1 %
 FLAT = 1e-12  # curvatures below this fraction of the largest count as this
