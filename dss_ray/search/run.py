@@ -14,9 +14,9 @@ from dss_ray.search.frechet import frechet
 from dss_ray.search.objective import parse_loss
 from dss_ray.search.paper import EulerStream
 from dss_ray.search.result import Batches, Journal, Progress, SearchResult, SearchSettings
-from dss_ray.search.screening import SCREENED_GRIDS, screen, screened_samples
+from dss_ray.search.screening import SCREENED_GRIDS, grid_of, screen
 from dss_ray.search.space import AUTO, SPACES
-from dss_ray.search.stages import METHODS, Screened, StageJournal, metered, once, run_stage
+from dss_ray.search.stages import METHODS, StageJournal, metered, once, run_stage
 from dss_ray.search.target import STEPS, Target
 from dss_ray.solver.classical import classical_table
 from dss_ray.solver.grids import make_grid
@@ -161,11 +161,20 @@ class Chain:
 
     def screen(self, grids: tuple[str, ...]) -> None:
         """Least squares, the first stage, from the best of several starts."""
-        velocity, settings = metered(self.model, self.settings), self.settings
-        model, nfe = self.model, self.table.nfe
-        total = screened_samples(settings, model, nfe, grids)
-        source = Screened(self.source, self.progress, total)
-        self.grid, result = screen(velocity, source, model, settings, nfe, grids=grids)
+
+        def work() -> SearchResult:
+            return screen(
+                metered(self.model, self.settings),
+                self.source,
+                self.model,
+                self.settings,
+                self.table.nfe,
+                grids=grids,
+                progress=self.progress,
+            )
+
+        result = once(self.journal and StageJournal(self.journal, 1), work)
+        self.grid = grid_of(result.table, grids)
         self.finish(result)
 
     def advance(self) -> None:

@@ -9,7 +9,7 @@ import torch
 from dss_ray.models.guidance import GuidedModel
 from dss_ray.models.meter import Meter
 from dss_ray.search.least_squares import least_squares
-from dss_ray.search.result import Batches, SearchResult, SearchSettings
+from dss_ray.search.result import Batches, Progress, SearchResult, SearchSettings
 from dss_ray.search.space import AUTO, FREE, WHOLE
 from dss_ray.solver.classical import classical_table
 from dss_ray.solver.grids import make_grid
@@ -72,39 +72,56 @@ def screen(
     nfe: int,
     *,
     grids: tuple[str, ...] = SCREENED_GRIDS,
-) -> tuple[str, SearchResult]:
-    """Where least squares ends nearest to the teacher: its grid, space and first query times.
+    progress: Progress | None = None,
+) -> SearchResult:
+    """Where least squares ends nearest to the teacher, of several grids and first query times.
 
     Every grid costs one pass over a few samples, and so do variants on the best three; the best
     three of all are solved on all samples.
 
+    Args:
+        velocity: a fresh meter on the model.
+        reference: the teacher's trajectories.
+        model: its times count, and the size of its samples.
+        settings: samples, space and those of least squares.
+        nfe: the number of queries.
+        grids: their names.
+        progress: called with the evaluations done and those in all.
+
     Returns:
-        The grid's name, and the result of least squares there with the cost of all passes.
+        The result of least squares there with the cost of all passes.
     """
     began = time.perf_counter()
-    lean = replace(settings, samples=samples_of_a_pass(settings, model, nfe))
+    total = nfe * model.evaluations_per_query * screened_samples(settings, model, nfe, grids)
 
-    def solved(origins: list[Origin], settings: SearchSettings) -> dict[Origin, SearchResult]:
-        return {
-            origin: least_squares(
-                velocity,
-                reference,
-                origin.table(model, nfe),
-                replace(settings, space=origin.space),
-            )
-            for origin in origins
-        }
+    def solved(origins: list[Origin], samples: int) -> dict[Origin, SearchResult]:
+        found = dict[Origin, SearchResult]()
+        for origin in origins:
+            if progress:
+                progress(velocity.evaluations, total)
+            asked = replace(settings, samples=samples, space=origin.space)
+            start = origin.table(model, nfe)
+            found[origin] = least_squares(velocity, reference, start, asked)
+        return found
 
+    lean = samples_of_a_pass(settings, model, nfe)
     few = solved(first_round(settings.space, grids), lean)
     best = tuple(origin.grid for origin in nearest(few))
     few |= solved(second_round(settings.space, best), lean)
-    found = solved(nearest(few), settings)
-    origin = nearest(found)[0]
-    return origin.grid, replace(
-        found[origin],
+    found = solved(nearest(few), settings.enough(nfe))
+    return replace(
+        found[nearest(found)[0]],
         evaluations=velocity.evaluations,
         seconds=time.perf_counter() - began,
         network_seconds=velocity.seconds,
+    )
+
+
+def grid_of(table: SolverTable, grids: tuple[str, ...]) -> str:
+    """The first of ``grids`` whose knots are the table's; least squares keeps those it is given."""
+    ends = float(table.knots[0]), float(table.knots[-1])
+    return next(
+        grid for grid in grids if torch.equal(make_grid(grid, table.nfe, *ends), table.knots)
     )
 
 

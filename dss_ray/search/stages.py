@@ -63,26 +63,6 @@ class Told:
         return self.source.batch(index, size)
 
 
-class Screened:
-    """A source that tells how far a screening has come, in samples that it has asked for.
-
-    Args:
-        source: of the trajectories.
-        progress: what is told.
-        total: the samples of all its passes.
-    """
-
-    def __init__(self, source: Batches, progress: Progress | None, total: int) -> None:
-        self.source, self.progress, self.total, self.asked = source, progress, total, 0
-
-    def batch(self, index: int, size: int) -> Batch:
-        """The source's batch."""
-        if self.progress:
-            self.progress(self.asked, self.total)
-        self.asked += size
-        return self.source.batch(index, size)
-
-
 def metered(model: GuidedModel, settings: SearchSettings) -> Meter:
     """A fresh meter on a guided model in the precision of the settings."""
     return Meter(in_precision(model, settings.precision), model.evaluations_per_query)

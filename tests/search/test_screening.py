@@ -7,7 +7,14 @@ from dss_ray.models.guidance import guide
 from dss_ray.models.meter import Meter
 from dss_ray.search.least_squares import least_squares
 from dss_ray.search.result import SearchSettings
-from dss_ray.search.screening import KEPT, Origin, nearest, screen, screened_samples
+from dss_ray.search.screening import (
+    KEPT,
+    Origin,
+    grid_of,
+    nearest,
+    screen,
+    screened_samples,
+)
 from dss_ray.solver.sampling import sample
 
 SETTINGS = SearchSettings(samples=64)
@@ -16,7 +23,7 @@ SETTINGS = SearchSettings(samples=64)
 def screened(oracle, reference, nfe, grids, settings=SETTINGS):
     velocity = Meter(oracle)
     found = screen(velocity, reference, guide(oracle, 1.0), settings, nfe, grids=grids)
-    return *found, velocity
+    return grid_of(found.table, grids), found, velocity
 
 
 def test_delays_move_the_first_queries_by_fractions_of_their_steps(oracle):
