@@ -40,7 +40,7 @@ def frechet(
         target: features and reference statistics that steer; let others judge.
         start: the table to start from.
         settings: ``space`` ("whole" for "auto"), ``iterations``, ``batch_size`` (the first two
-            take half) and ``guidance_rate``: above 0 the scales are searched as well.
+            take half), ``precision`` and ``guidance_rate``: above 0 the scales are searched too.
         guidance: one scale or one per query.
         journal: where the points are kept; with it the same call goes on, bit for bit.
         progress: called with the iterations done and those in all.
@@ -54,7 +54,7 @@ def frechet(
     """
     space = make_space(settings.space, start)
     fixed = None if settings.guidance_rate else guidance
-    distance = SampledDistance(model, noise, target, space, fixed)
+    distance = SampledDistance(model, noise, target, space, fixed, settings.precision)
     kept = journal.read(STAGE) if journal else None
     descent = Descent(distance, settings, start, guidance, kept)
     while descent.going:

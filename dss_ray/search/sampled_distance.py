@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from dss_ray.models.guidance import guide_steps
 from dss_ray.models.meter import BACKWARD, Meter
 from dss_ray.models.protocol import VelocityModel
 from dss_ray.search.bures import FrechetTarget
+from dss_ray.search.precision import in_precision
 from dss_ray.search.space import Space
 from dss_ray.solver.sampling import sample
 from dss_ray.solver.table import SolverTable
@@ -37,6 +39,7 @@ class SampledDistance:
         space: of tables.
         guidance: one scale or one per query; None where the scales are searched: they stand behind
             the coordinates of the table then.
+        precision: of the network.
         meters: of the calls made so far.
     """
 
@@ -45,6 +48,7 @@ class SampledDistance:
     target: FrechetTarget
     space: Space
     guidance: float | tuple[float, ...] | None
+    precision: str = "float32"
     meters: list[Meter] = field(default_factory=list)
 
     @property
@@ -74,7 +78,9 @@ class SampledDistance:
     def metered(self, table: SolverTable, scales: Scales) -> list[Meter]:
         """The guided model of each query, metered."""
         models = guide_steps(self.model, scales, table.nfe)
-        meters = [Meter(one, one.evaluations_per_query) for one in models]
+        meters = [
+            Meter(in_precision(one, self.precision), one.evaluations_per_query) for one in models
+        ]
         self.meters.extend(meters)
         return meters
 
@@ -105,16 +111,18 @@ class SampledDistance:
         distance = self.target.distance(features)
         (pull,) = torch.autograd.grad(distance, features)
         theta = theta.clone().requires_grad_()
+        # A power of two brings them near one: in float16 as small ones as these would be zero.
+        scale = 2.0 ** -math.frexp(float(pull.abs().max()))[1]
         for part, own in zip(batch, pull.split(len(batch[0][0])), strict=True):  # type: ignore[no-untyped-call]
             table, scales = self.solver(theta)
             meters = self.metered(table, scales)
             found = self.target.features(sample(meters, table, *part))
             with meters[0].timed():
-                found.backward(own.to(found))  # type: ignore[no-untyped-call]
+                found.backward((scale * own).to(found))  # type: ignore[no-untyped-call]
             for meter in meters:
                 meter.evaluations += BACKWARD * meter.evaluations_per_query * len(part[0])
         assert theta.grad is not None
-        return features.detach(), distance.item(), theta.grad
+        return features.detach(), distance.item(), theta.grad / scale
 
     def curvature(self, theta: Tensor, features: Tensor, batch: Batch) -> Tensor:
         """The generalised Gauss-Newton matrix (P, P), from differences on a few of the samples."""

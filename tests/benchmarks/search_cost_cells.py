@@ -11,6 +11,7 @@ MODELS = ("digits-sit", "gaussian-mixture", "digits-dit")
 GUIDANCE = (1.0, 2.0)
 NFES = (5, 6, 8, 10)
 FEW = (3, 4)  # queries at which the issue is what the objective or the space can gain
+FEWEST = (*FEW, 5)  # queries at which the objectives are compared by FID
 SEEDS = (0, 1, 2)
 JUDGE, STEERING = "digits-cnn", "digits-mlp"
 IMAGES = ("digits-sit", "digits-dit")  # models whose samples the two extractors can judge
@@ -44,6 +45,7 @@ class Method:
 # On selection noises at five queries better than 0.01, and than 0.05 in the space velocity.
 TUNED = {"samples": 2048, "iterations": 1565, "batch_size": 32, "learning_rate": 0.003}
 STEERED = {"objective": "features", "features": STEERING}
+NARROW = TUNED | {"space": "velocity"}
 METHODS = {
     "least-squares": Method(NFES, "least-squares"),
     "default": Method((*FEW, *NFES), DEFAULT_METHOD),
@@ -53,13 +55,13 @@ METHODS = {
     "flow-dcn": Method(NFES, models=FLOW),
     "vp-dit": Method(NFES, models=VP),
     "teacher": Method((0,), models=IMAGES),
-    "frechet": Method(
-        (*FEW, 5), f"{DEFAULT_METHOD}+frechet", {"features": STEERING}, IMAGES, turn=1
-    ),
+    "frechet": Method(FEWEST, f"{DEFAULT_METHOD}+frechet", {"features": STEERING}, IMAGES, turn=1),
     "features": Method((*FEW, *NFES), DEFAULT_METHOD, STEERED, IMAGES),
     "gradient": Method(NFES, "least-squares+gradient", TUNED, turn=1),
+    "gradient-velocity": Method(NFES, "least-squares+gradient", NARROW, turn=1),
     "paper": Method(NFES, "paper", turn=2),
 }
+COMPARED = ("default", "features", "frechet", "teacher")  # by FID
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,11 @@ class Cell:
     def key(self) -> tuple[str, ...]:
         """What a finished row is known by: the first columns, as they are written."""
         return (self.model, f"{self.guidance:g}", str(self.nfe), self.method, str(self.seed))
+
+    @property
+    def compared(self) -> bool:
+        """Whether its FID is taken from many samples."""
+        return self.nfe in (0, *FEWEST) and self.method in COMPARED and self.model in IMAGES
 
     @property
     def found_at(self) -> float:

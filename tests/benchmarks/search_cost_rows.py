@@ -18,10 +18,11 @@ JUDGED = tuple(
     for judge in (JUDGE, STEERING)
     for figure in ("fid", "fid_spread", "fid_seeds", "precision", "recall")
 )
+FID, FID_SEEDS = f"fid_10k[{JUDGE}]", f"fid_10k_seeds[{JUDGE}]"  # of few queries' solvers alone
 COSTS = ("evaluations", "seconds", "reference_evaluations", "reference_seconds")
 COLUMNS = (
-    *KEY, "solver", "space", "rmse", "rmse_mean", "rmse_spread", *JUDGED, *COSTS, "version",
-    "commit",
+    *KEY, "solver", "space", "rmse", "rmse_mean", "rmse_spread", *JUDGED, FID, FID_SEEDS,
+    *COSTS, "version", "commit",
 )  # fmt: skip
 
 

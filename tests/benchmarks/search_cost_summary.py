@@ -9,18 +9,18 @@ from statistics import fmean, median, stdev
 
 from search_cost_cells import (
     FEW,
+    FEWEST,
     IMAGES,
     JUDGE,
     METHODS,
     NFES,
     STEERING,
 )
-from search_cost_rows import Row, Table, total
+from search_cost_rows import FID, FID_SEEDS, Row, Table, total
 
 Compare = Callable[[list[Row], list[Row]], float]
 Limits = dict[int, float]  # by the number of queries; infinite where nothing is claimed
-FID, FID_SEEDS, RECALL = (f"{figure}[{JUDGE}]" for figure in ("fid", "fid_seeds", "recall"))
-FEWEST = (*FEW, 5)
+RECALL = f"recall[{JUDGE}]"
 
 
 def ratio(*columns: str) -> Compare:
@@ -98,6 +98,8 @@ CLAIMS = (
           flat(1 / 10)),
     Claim("default / paper: seconds alone", "default", "paper", ratio("seconds"), flat()),
     Claim("default / gradient: rmse", "default", "gradient", ratio("rmse"), halves(0.85, 0.55)),
+    Claim("default / gradient-velocity: rmse", "default", "gradient-velocity", ratio("rmse"),
+          halves(0.85, 0.55)),
     Claim("least-squares / paper: rmse", "least-squares", "paper", ratio("rmse"), flat(0.6)),
     Claim("least-squares: seconds with teacher", "least-squares", "least-squares",
           own(*WITH_SECONDS), flat(5.0), IMAGES),
@@ -165,8 +167,8 @@ def verdicts(claim: Claim, table: Table, model: str, guidance: float) -> str:
 
 def medians(table: Table, model: str, guidance: float) -> list[str]:
     """A Markdown table of medians over the seeds."""
-    columns = ("rmse", "rmse_mean", FID, f"fid[{STEERING}]", RECALL, "evaluations", "seconds",
-               *TEACHER)  # fmt: skip
+    columns = ("rmse", "rmse_mean", FID, f"fid[{JUDGE}]", f"fid[{STEERING}]", RECALL, "evaluations",
+               "seconds", *TEACHER)  # fmt: skip
     lines = [f"| N | method | seeds | {' | '.join(columns)} |", "|---" * (3 + len(columns)) + "|"]
     for nfe in (0, *FEW, *NFES):
         for method in METHODS:

@@ -1,10 +1,12 @@
 import pytest
 import torch
 
+from dss_ray.api import load_model
 from dss_ray.models.guidance import guide
 from dss_ray.models.teacher import Teacher
 from dss_ray.search import sampled_distance
 from dss_ray.search.bures import FrechetTarget
+from dss_ray.search.features import feature_map
 from dss_ray.search.sampled_distance import SampledDistance
 from dss_ray.search.space import make_space
 from dss_ray.solver.classical import classical_table
@@ -47,6 +49,20 @@ def test_the_gradient_of_coordinates_and_scales_equals_finite_differences(make):
     for shift in 1e-5 * torch.eye(len(theta), dtype=torch.float64):
         ends = [distance.value(theta + sign * shift, batch) for sign in (1, -1)]
         assert float(gradient @ shift) == pytest.approx((ends[0] - ends[1]) / 2, rel=1e-4, abs=1e-9)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_short_floats_have_nearly_the_gradient(precision):
+    model = load_model("digits-sit")
+    noise, features = Teacher(guide(model, 1.0), "search", 0).noise, feature_map(model)
+    reference = features(noise(1000, 100)[0]).double()
+    target = FrechetTarget(features, reference.mean(0), reference.T.cov())
+    common = model, noise, target, make_space("whole", START), 1.0
+    theta, batch = SampledDistance(*common).point(1.0), SampledDistance(*common).batch(0, 64)
+    _, exact, gradient = SampledDistance(*common).slope(theta, batch)
+    _, value, short = SampledDistance(*common, precision).slope(theta, batch)
+    assert value != exact and value == pytest.approx(exact, rel=0.05)
+    assert float((short - gradient).norm()) < 0.1 * float(gradient.norm())
 
 
 def test_a_chunk_shrinks_as_steps_are_added(make, counted, target):
