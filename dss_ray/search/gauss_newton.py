@@ -30,11 +30,13 @@ def gauss_newton(
 ) -> SearchResult:
     """The table that minimises the objective near ``start``, by damped Gauss-Newton steps.
 
-    Three quarters of the samples make the linear system; a step is taken only where it lowers
-    their loss, else the damping rises (Levenberg 1944, Marquardt 1963). The last quarter is held
-    out: the last table is returned that is no worse there than the best before it, beyond chance,
-    be it the start, and the search stops when none improves. The Jacobian is taken in forward mode,
-    so that no activations are kept; see ``dss_ray.search.linearize`` for models without it.
+    Three quarters of the samples make the linear system; from nine queries on their halves do in
+    turn, since the cost of a Jacobian grows with the cube of the queries. A step is taken only
+    where it lowers the loss of all of them, else the damping rises (Levenberg 1944, Marquardt
+    1963). The last quarter is held out: the last table is returned that is no worse there than the
+    best before it, beyond chance, be it the start, and the search stops when none improves. The
+    Jacobian is taken in forward mode, so that no activations are kept; see
+    ``dss_ray.search.linearize`` for models without it.
 
     Args:
         velocity: the metered model.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -12,13 +13,14 @@ from dss_ray.errors import DivergedError
 from dss_ray.search.linearize import Linearizer, Plan
 from dss_ray.search.memory import room, samples_that_fit
 from dss_ray.search.problem import Problem, pieces
-from dss_ray.search.result import FEW
+from dss_ray.search.result import FEW, Batch
 from dss_ray.solver.table import SolverTable
 
 DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-3, 1e-7, 1e3
 LEAST_AT_FEW = 1e-2  # less would fit the few samples that happen to make most of the error
 RAISED, LOWERED = 10.0, 0.1
 PATIENCE, PROGRESS = 2, 0.99  # stop when two iterations have not lowered the loss by 1 %
+HALVED_FROM = 9  # queries; there a Jacobian on half the samples costs half and tells nearly as much
 FLAT = 1e-12  # curvatures below this fraction of the largest count as this
 
 
@@ -74,6 +76,7 @@ class Descent:
     ) -> None:
         self.problem, self.began = problem, time.perf_counter()
         self.least = LEAST_AT_FEW if start.nfe <= FEW else LEAST_DAMPING
+        self.halved = start.nfe >= HALVED_FROM
         self.linearizer = Linearizer(problem.velocity, problem.objective, problem.space)
         if kept:
             self.restore(kept)
@@ -114,7 +117,7 @@ class Descent:
         """
         here, problem = self.path[-1], self.problem
         basis, curvature, slope = self.linearizer(
-            here.coordinates, problem.training(self.plan.samples), self.plan.tangents
+            here.coordinates, self.linearized(), self.plan.tangents
         )
         finite = bool(curvature.isfinite().all() and slope.isfinite().all())
         if not (finite or self.iteration):
@@ -136,6 +139,14 @@ class Descent:
         self.path.append(Point(there, training, held_out))
         self.damping = max(self.damping * LOWERED, self.least)
         self.going = self.improving()
+
+    def linearized(self) -> Iterator[Batch]:
+        """The samples of the next Jacobian: those for training, or their halves in turn."""
+        if not self.halved:
+            return self.problem.training(self.plan.samples)
+        half = self.problem.trained // 2
+        first = half * (self.iteration % 2)
+        return pieces(self.problem.reference, first, first + half, min(half, self.plan.samples))
 
     def improving(self) -> bool:
         """Whether the last iterations still lowered the loss."""

@@ -10,9 +10,10 @@ from dss_ray.errors import DivergedError, UsageError
 from dss_ray.models.guidance import guide
 from dss_ray.models.meter import Meter
 from dss_ray.models.teacher import Teacher
+from dss_ray.search import levenberg_marquardt
 from dss_ray.search.gauss_newton import gauss_newton
 from dss_ray.search.journal import FileJournal
-from dss_ray.search.levenberg_marquardt import Point
+from dss_ray.search.levenberg_marquardt import HALVED_FROM, Point
 from dss_ray.search.precision import in_precision
 from dss_ray.search.result import SearchSettings
 from dss_ray.search.space import SPACES
@@ -52,6 +53,20 @@ def test_every_objective_falls_on_held_out_samples(oracle, reference, objective,
     found = found_by(oracle, reference, settings, features=lambda states: states.square())
     losses = [value for _, value in found.history]
     assert min(losses) < 0.95 * losses[0]
+
+
+def test_jacobians_of_many_queries_take_half_the_samples_and_lose_little(
+    oracle, reference, monkeypatch
+):
+    start = classical_table("ab2", make_grid("uniform", HALVED_FROM))
+    settings = SearchSettings(samples=256, iterations=4)
+    halves = found_by(oracle, reference, settings, start)
+    monkeypatch.setattr(levenberg_marquardt, "HALVED_FROM", HALVED_FROM + 1)
+    whole = found_by(oracle, reference, settings, start)
+    assert halves.evaluations < 0.6 * whole.evaluations
+    fresh = Teacher(guide(oracle, 1.0), "search", 1).reference(256)[0]
+    errors = [end_error(oracle, one.table, fresh) for one in (halves, whole)]
+    assert errors[0] < 1.5 * errors[1] < 0.5 * end_error(oracle, start, fresh)
 
 
 def test_a_linear_flow_is_solved_in_one_query_of_the_whole_space():
