@@ -1,11 +1,22 @@
-"""The benchmark of search costs as the README shows it: one line per model, guidance and NFE."""
+"""The benchmark of search costs as the README shows it: lines per model, guidance and NFE."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from search_cost_cells import FEW, FLOW, GUIDANCE, MODELS, NFES, SEEDS
-from search_cost_rows import COSTS, Row, Table, total
+from search_cost_cells import (
+    COMPARED,
+    FEW,
+    FEWEST,
+    FLOW,
+    GUIDANCE,
+    IMAGES,
+    JUDGE,
+    MODELS,
+    NFES,
+    SEEDS,
+)
+from search_cost_rows import COSTS, FID, Row, Table, total
 
 COLUMNS = (
     "model", "guidance", "NFE", "best classical, of 21 grids", "best published",
@@ -17,7 +28,43 @@ PUBLISHED = {True: ("flow-sit", "flow-dcn"), False: ("vp-dit",)}  # by whether a
 
 
 def overview(table: Table) -> str:
-    """A Markdown table of medians over the search seeds, where the default was measured."""
+    """Two Markdown tables of medians over the search seeds."""
+    return f"{errors(table)}\n\n{distances(table)}"
+
+
+def distances(table: Table) -> str:
+    """The FID and recall of solvers found with other aims, where one was measured."""
+    columns = "model", "guidance", "NFE", *(f"FID, recall: {name}" for name in COMPARED)
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for model in IMAGES:
+        for guidance in GUIDANCE:
+            for nfe in FEWEST:
+                if table.rows(model, guidance, nfe, "frechet"):
+                    nfes = [0 if name == "teacher" else nfe for name in COMPARED]
+                    found = [
+                        table.rows(model, guidance, *cell)
+                        for cell in zip(nfes, COMPARED, strict=True)
+                    ]
+                    line = model, f"{guidance:g}", str(nfe), *map(distance, found)
+                    lines.append(f"| {' | '.join(line)} |")
+    return "\n".join(lines)
+
+
+def distance(rows: list[Row]) -> str:
+    """FID and recall under the judge."""
+    if not rows:
+        return NOTHING
+    return f"{total(FID)(rows):.3f}, {total(f'recall[{JUDGE}]')(rows):.3f}{seeds(rows)}"
+
+
+def seeds(rows: list[Row]) -> str:
+    """The number of search seeds where some are missing."""
+    searched = float(rows[0]["evaluations"]) > 0
+    return f" ({len(rows)})" if searched and len(rows) < len(SEEDS) else ""
+
+
+def errors(table: Table) -> str:
+    """rmse and costs, where the default was measured."""
     lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
     for model in MODELS:
         for guidance in GUIDANCE:
@@ -48,14 +95,12 @@ def entries(table: Table, model: str, guidance: float, nfe: int) -> Iterator[str
 
 
 def error(rivals: list[list[Row]]) -> str:
-    """The least of the rivals' rmse, with the number of search seeds where some are missing."""
+    """The least of the rivals' rmse."""
     measured = [rows for rows in rivals if rows]
     if not measured:
         return NOTHING
     best = min(measured, key=total("rmse"))
-    searched = float(best[0]["evaluations"]) > 0
-    seeds = f" ({len(best)})" if searched and len(best) < len(SEEDS) else ""
-    return f"{total('rmse')(best):.4f}{seeds}"
+    return f"{total('rmse')(best):.4f}{seeds(best)}"
 
 
 def cost(rows: list[Row]) -> str:
