@@ -174,7 +174,7 @@ class Chain:
             )
 
         result = once(self.journal and StageJournal(self.journal, 1), work)
-        self.grid = grid_of(result.table, grids)
+        self.grid = grid_of(result.table, self.model, grids)
         self.finish(result)
 
     def advance(self) -> None:

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from dss_ray.models.guidance import GuidedModel
 from dss_ray.models.meter import Meter
@@ -117,12 +118,13 @@ def screen(
     )
 
 
-def grid_of(table: SolverTable, grids: tuple[str, ...]) -> str:
+def grid_of(table: SolverTable, model: GuidedModel, grids: tuple[str, ...]) -> str:
     """The first of ``grids`` whose knots are the table's; least squares keeps those it is given."""
-    ends = float(table.knots[0]), float(table.knots[-1])
-    return next(
-        grid for grid in grids if torch.equal(make_grid(grid, table.nfe, *ends), table.knots)
-    )
+
+    def knots(grid: str) -> Tensor:
+        return make_grid(grid, table.nfe, model.t_min, model.t_max)
+
+    return next(grid for grid in grids if torch.equal(knots(grid), table.knots))
 
 
 def nearest(found: dict[Origin, SearchResult]) -> list[Origin]:

@@ -22,8 +22,9 @@ SETTINGS = SearchSettings(samples=64)
 
 def screened(oracle, reference, nfe, grids, settings=SETTINGS):
     velocity = Meter(oracle)
-    found = screen(velocity, reference, guide(oracle, 1.0), settings, nfe, grids=grids)
-    return grid_of(found.table, grids), found, velocity
+    model = guide(oracle, 1.0)
+    found = screen(velocity, reference, model, settings, nfe, grids=grids)
+    return grid_of(found.table, model, grids), found, velocity
 
 
 def test_delays_move_the_first_queries_by_fractions_of_their_steps(oracle):
