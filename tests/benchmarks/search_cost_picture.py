@@ -19,6 +19,7 @@ MARKERS = {
     "features": ("#56B4E9", "v", "the default, aiming at features"),
     "frechet": ("#999933", "^", "the default, then the Frechet distance"),
     "gradient": ("#0072B2", "s", "least squares + gradient"),
+    "gradient-velocity": ("#CC79A7", "P", "gradient, rows summing to one"),
     "paper": ("#000000", "X", "the paper's recipe"),
 }
 LINES = {
