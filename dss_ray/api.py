@@ -121,20 +121,21 @@ def search(
     start: str | SolverTable = "ab2",
     settings: SearchSettings | None = None,
     resume: bool = False,
+    keep: Callable[[Bundle], object] | None = None,
     progress: Progress | None = None,
 ) -> Bundle:
     """Search a solver of ``nfe`` queries for ``model``; see ``dss_ray.search.run.run_search``.
 
     With ``resume`` the state is kept in the cache folder while the search runs, and the same call
-    goes on after an interruption.
+    goes on after an interruption; ``keep`` is called with the bundle before that state goes.
     """
     settings = settings or SearchSettings()
+    steer = frechet_target(model, settings) if "frechet" in method.split("+") else None
     journal = None
     if resume:
         begun = start.to_json() if isinstance(start, SolverTable) else start
-        ask = [model.fingerprint, nfe, method, guidance, grid, begun, asdict(settings)]
-        journal = search_journal([*ask, software_versions()])
-    steer = frechet_target(model, settings) if "frechet" in method.split("+") else None
+        asked = nfe, method, guidance, grid, begun, asdict(settings), software_versions()
+        journal = search_journal(model, steer, asked)
     found = run_search(
         model,
         nfe,
@@ -147,8 +148,6 @@ def search(
         journal=journal,
         progress=progress,
     )
-    if journal:
-        journal.remove()
     provenance = SearchProvenance(
         method=method,
         grid=found.grid,
@@ -162,7 +161,7 @@ def search(
         reference_seconds=found.reference_seconds,
         history={stage: tuple(points) for stage, points in found.history.items()},
     )
-    return Bundle(
+    bundle = Bundle(
         name=f"{method}-{nfe}",
         table=found.table,
         guidance=found.guidance,
@@ -173,11 +172,21 @@ def search(
         versions=software_versions(),
         created=datetime.now(UTC),
     )
+    if keep:
+        keep(bundle)
+    if journal:
+        journal.remove()
+    return bundle
 
 
-def search_journal(asked: object) -> FileJournal:
-    """The journal of a search that is asked for by ``asked``, in the cache folder."""
-    key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32]
+def search_journal(
+    model: VelocityModel, steer: FrechetTarget | None, asked: Sequence[object]
+) -> FileJournal:
+    """The journal of a search by all that decides what it does, in the cache folder."""
+    shape = model.sample_shape, model.num_classes, model.t_min, model.t_max
+    statistics = [*steer.mean.tolist(), *steer.covariance.flatten().tolist()] if steer else None
+    what = model.fingerprint, shape, str(getattr(model, "features", None)), statistics, *asked
+    key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
     return FileJournal(cache_folder() / f"search-{key}.safetensors", key)
 
 

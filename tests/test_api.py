@@ -2,17 +2,19 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import dss_ray
-from dss_ray.api import frechet_target
+from dss_ray.api import frechet_target, search_journal
 from dss_ray.bundle import save_bundle
 from dss_ray.errors import UsageError
 from dss_ray.evaluation.judge import Judge
 from dss_ray.models.guidance import guide
 from dss_ray.models.teacher import Teacher
+from dss_ray.search.bures import FrechetTarget
 from dss_ray.search.result import SearchSettings
 from dss_ray.solver.sampling import sample
 
@@ -31,6 +33,18 @@ def model():
 
 def figures(solver, model, metrics):
     return dss_ray.evaluate(solver, model, samples=64, seeds=[0], metrics=metrics).metrics
+
+
+def test_the_state_of_a_search_belongs_to_one_model_and_one_aim(model) -> None:
+    def path(steer=None, **changes):
+        names = ("fingerprint", "sample_shape", "num_classes", "t_min", "t_max")
+        other = SimpleNamespace(**{name: getattr(model, name) for name in names} | changes)
+        return search_journal(other, steer, [5]).path
+
+    aims = [FrechetTarget(abs, torch.zeros(2), size * torch.eye(2)) for size in (1.0, 2.0)]
+    changed = path(t_max=0.9), path(sample_shape=(2,)), path(fingerprint="x"), *map(path, aims)
+    assert len({path(), *changed}) == 6
+    assert path() == path()
 
 
 def test_a_verb_stays_a_function_after_its_subpackage_was_imported() -> None:

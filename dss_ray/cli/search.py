@@ -34,6 +34,7 @@ def search(
     path = unused(out, "--out") if out else None
     with stage(f"loading {model}"):
         from dss_ray import api
+        from dss_ray.bundle import save_bundle
         from dss_ray.config.sweep import check_grid, located
         from dss_ray.search.run import parse_chain
 
@@ -41,6 +42,13 @@ def search(
     located("--method", parse_chain, method)  # before the teacher is solved: it may take minutes
     located("--grid", check_grid, grid)
     table, settings = starting_table(start, nfe), search_settings(assign or [], seed, samples)
+    places = list[Path]()
+
+    def keep(bundle: "Bundle") -> None:
+        """Write the bundle while the state of the search still lies beside it."""
+        places.append(path or bundle_place(bundle, Path()))
+        save_bundle(bundle, places[0])
+
     with stage(f"searching {nfe} steps by {method}") as step:
         found = api.search(
             network,
@@ -51,14 +59,17 @@ def search(
             start=table,
             settings=settings,
             resume=True,
+            keep=keep,
             progress=step,
         )
-    with stage(f"measuring on {RMSE_SAMPLES} fresh noises") as step:
-        measured = api.evaluate(
-            found, network, samples=RMSE_SAMPLES, seeds=(0,), metrics=("rmse",), progress=step
-        )
-    found = found.model_copy(update={"metrics": {"rmse": measured.metrics["rmse"].mean}})
-    return saved(found, path or bundle_place(found, Path()))
+    if isinstance(found.guidance, float):  # scales that differ have no teacher to compare with
+        with stage(f"measuring on {RMSE_SAMPLES} fresh noises") as step:
+            measured = api.evaluate(
+                found, network, samples=RMSE_SAMPLES, seeds=(0,), metrics=("rmse",), progress=step
+            )
+        found = found.model_copy(update={"metrics": {"rmse": measured.metrics["rmse"].mean}})
+        save_bundle(found, places[0])
+    return described(found, places[0])
 
 
 def starting_table(start: str, nfe: int) -> "str | SolverTable":
@@ -69,12 +80,9 @@ def starting_table(start: str, nfe: int) -> "str | SolverTable":
     return start if start in CLASSICAL else load_solver(start, nfe).table
 
 
-def saved(bundle: "Bundle", path: Path) -> Result:
-    """Write a searched bundle, and say what it is and what it took."""
-    from dss_ray.bundle import save_bundle
-
-    save_bundle(bundle, path)
-    found, rmse = bundle.search, bundle.metrics["rmse"]
+def described(bundle: "Bundle", path: Path) -> Result:
+    """What a searched bundle is and what it took."""
+    found, rmse = bundle.search, bundle.metrics.get("rmse")
     assert found
     document = {
         "bundle": str(path),
@@ -84,11 +92,15 @@ def saved(bundle: "Bundle", path: Path) -> Result:
         "nfe": bundle.table.nfe,
         "method": found.method,
     }
+    scales = bundle.guidance if isinstance(bundle.guidance, tuple) else (bundle.guidance,)
+    error = "-, since no teacher has a guidance that differs between steps"
+    if rmse is not None:
+        error = f"{rmse:.5f} to the converged teacher, on {RMSE_SAMPLES} noises not searched on"
     text = (
         f"{path}\n"
         f"  solver: {bundle.table.nfe} steps, {found.method} from grid {found.grid}, "
-        f"guidance {bundle.guidance:g}\n"
-        f"  rmse: {rmse:.5f} to the converged teacher, on {RMSE_SAMPLES} noises not searched on\n"
+        f"guidance {', '.join(f'{scale:g}' for scale in scales)}\n"
+        f"  rmse: {error}\n"
         f"  search: {found.seconds:.1f} s, {found.evaluations:,} network evaluations\n"
         f"  teacher: {found.reference_seconds:.1f} s, {found.reference_evaluations:,} network "
         "evaluations, once for all searches"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -149,7 +150,13 @@ def parse_when(condition: Any, place: str) -> tuple[tuple[str, tuple[Value, ...]
 
 
 def scalar(kind: type, value: Any, place: str) -> Value:
-    """``value`` as int, float or str; YAML's true is no number, and 3 is a fine float."""
+    """``value`` as int, float or str; YAML's true is no number, and 3 is a fine float.
+
+    So is the text 1e-3, which YAML 1.1 takes for a number only as 1.0e-3.
+    """
+    if kind is float and isinstance(value, str):
+        with suppress(ValueError):
+            value = float(value)
     good = isinstance(value, (int, float) if kind is float else kind) and not isinstance(
         value, bool
     )

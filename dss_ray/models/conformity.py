@@ -8,7 +8,8 @@ from torch import nn
 
 from dss_ray.errors import ModelError
 
-PROBE = 2  # samples of the trial call
+MIDDLE = 0.5
+PROBES = {1: 0.02, 2: MIDDLE, 3: 0.98}  # samples of a trial call and its place in the time range
 
 
 def explain(error: BaseException) -> str:
@@ -59,23 +60,32 @@ def is_time(value: object) -> bool:
 
 
 def check_call(name: str, model: Any) -> None:
-    """A trial call on noise returns finite velocities of the state's shape, or ModelError."""
+    """Trial calls on noise return velocities of the state's shape, finite ones, or ModelError.
+
+    Batches of one, two and three samples are tried near the first time, in the middle and near the
+    last; only in the middle must noise have a finite velocity.
+    """
     weights = next(model.parameters(), None) if isinstance(model, nn.Module) else None
     device = torch.device("cpu") if weights is None else weights.device
-    x = torch.randn(PROBE, *model.sample_shape, device=device)
-    t = torch.tensor((model.t_min + model.t_max) / 2, device=device)
-    label = None
-    if model.num_classes is not None:
-        label = torch.arange(PROBE, device=device) % model.num_classes
-    try:
-        with torch.no_grad():
-            velocity = model(x, t, label)
-    except Exception as error:
-        raise ModelError(f"model '{name}': a trial call failed: {explain(error)}") from error
-    found = tuple(velocity.shape) if isinstance(velocity, torch.Tensor) else type(velocity).__name__
-    if found != tuple(x.shape):
-        raise ModelError(
-            f"model '{name}': called with x {tuple(x.shape)} it must return as much, got {found}"
-        )
-    if not velocity.isfinite().all():
-        raise ModelError(f"model '{name}': returned NaN or infinity on standard normal noise")
+    for count, part in PROBES.items():
+        x = torch.randn(count, *model.sample_shape, device=device)
+        t = torch.tensor(model.t_min + part * (model.t_max - model.t_min), device=device)
+        label = None
+        if model.num_classes is not None:
+            label = torch.arange(count, device=device) % model.num_classes
+        place = f"with x {tuple(x.shape)} at t = {float(t):g}"
+        try:
+            with torch.no_grad():
+                velocity = model(x, t, label)
+        except Exception as error:
+            raise ModelError(
+                f"model '{name}': a trial call {place} failed: {explain(error)}"
+            ) from error
+        tensor = isinstance(velocity, torch.Tensor)
+        found = tuple(velocity.shape) if tensor else type(velocity).__name__
+        if found != tuple(x.shape):
+            raise ModelError(
+                f"model '{name}': called {place} it must return that shape, got {found}"
+            )
+        if part == MIDDLE and not velocity.isfinite().all():
+            raise ModelError(f"model '{name}': returned NaN or infinity on standard normal noise")

@@ -1,7 +1,10 @@
 """An extractor's features of end states, differentiable."""
 
+import torch
 from torch import Tensor
 
+from dss_ray.errors import UsageError
+from dss_ray.models.conformity import explain
 from dss_ray.models.features import load_extractor
 from dss_ray.models.guidance import GuidedModel
 from dss_ray.search.objective import Features
@@ -19,6 +22,9 @@ def feature_map(model: GuidedModel, name: str | None = None) -> Features | None:
 
     Returns:
         None where neither names an extractor.
+
+    Raises:
+        UsageError: if the extractor cannot read such images.
     """
     extractor_name = name or getattr(model, "features", None)
     if extractor_name is None:
@@ -31,4 +37,11 @@ def feature_map(model: GuidedModel, name: str | None = None) -> Features | None:
         found: Tensor = extractor(images)
         return found
 
+    try:
+        features(torch.zeros(2, *model.sample_shape, device=model.device))
+    except RuntimeError as error:
+        raise UsageError(
+            f"feature extractor '{extractor_name}' cannot read the samples {model.sample_shape} of "
+            f"{model.name} ({explain(error)}): name another one as the setting features"
+        ) from error
     return features

@@ -1,6 +1,7 @@
 """Gradient search: differentiate the loop and descend on the distance to the teacher."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -9,12 +10,14 @@ from dss_ray.models.meter import Meter
 from dss_ray.search.descent import Descent, descend
 from dss_ray.search.lion import Lion
 from dss_ray.search.objective import Features, make_objective
+from dss_ray.search.problem import Problem, pieces
 from dss_ray.search.result import Batches, Journal, SearchResult, SearchSettings
 from dss_ray.search.space import AUTO, WHOLE, make_space
 from dss_ray.solver.table import SolverTable
 
 ITERATIONS, BATCH_SIZE, LEARNING_RATE = 400, 64, 1e-3
 SPACE = "velocity"
+CHECKED = 8  # samples at once whose end is compared with their beginning
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "lion": Lion,
@@ -33,7 +36,8 @@ def gradient(
     """Adam or Lion on the coordinates of a space around ``start``, on a falling rate.
 
     The space "auto" is the whole one around a free table, else one of consistent tables. A batch
-    larger than the samples there are holds them all.
+    larger than the samples there are holds them all. Where the first batch ends farther away than
+    it began, as at a rate far too high, ``start`` is returned.
 
     Raises:
         UsageError: if a name of the settings is unknown or features are missing.
@@ -55,4 +59,12 @@ def gradient(
         ema=settings.ema,
         scaled=settings.precision == "float16",
     )
-    return descend(velocity, reference, make_space(named, start), descent, journal)
+    space = make_space(named, start)
+    found = descend(velocity, reference, space, descent, journal)
+    first = reference.batch(0, descent.batch_size)
+    problem = Problem(velocity, reference, len(first.noise), space, objective)
+    with torch.no_grad():
+        checked = pieces(reference, 0, problem.samples, CHECKED)
+        reached = float(problem.losses(found.table, checked).mean())
+    better = reached <= found.history[0][1]
+    return replace(found, table=found.table if better else start, evaluations=velocity.evaluations)

@@ -66,7 +66,7 @@ class FileJournal:
         except OSError as error:
             raise FileError(
                 f"{self.path}: the state of the search cannot be written ({error.strerror}); "
-                "choose a folder that can"
+                "set DSS_RAY_CACHE to a folder that can"
             ) from None
 
     def remove(self) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from dss_ray.errors import ModelError
+from dss_ray.models.conformity import explain
 from dss_ray.models.meter import Meter
 from dss_ray.search.memory import MEBIBYTE, peak, room, samples_that_fit
 from dss_ray.search.objective import SMALLEST, Objective
@@ -141,15 +143,29 @@ class Linearizer:
             log.warning(
                 "gauss-newton: the model has no forward-mode derivatives (%s); reverse mode takes "
                 "more network evaluations",
-                str(error).split("\n", 1)[0],
+                explain(error),
             )
-            return Plan(samples_that_fit(lambda samples: work(samples, 0), most, allowed), 0)
+            return self.reverse_plan(lambda samples: work(samples, 0), most, allowed)
         if taken > allowed:
             return Plan(1, max(1, tangents * allowed // taken))
         if device.type == "cpu":
             allowed = min(allowed, CACHED)
         fitting = samples_that_fit(lambda samples: work(samples, tangents), most, allowed, taken)
         return Plan(fitting, tangents)
+
+    @staticmethod
+    def reverse_plan(work: Callable[[int], object], most: int, allowed: int) -> Plan:
+        """The plan in reverse mode."""
+        try:
+            return Plan(samples_that_fit(work, most, allowed), 0)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise ModelError(
+                f"gauss-newton: the model has no derivatives in reverse mode either "
+                f"({explain(error)}): take inference_mode and numpy out of it, or search by "
+                "least-squares"
+            ) from error
 
 
 def products(residual: Tensor, jacobian: Tensor) -> tuple[Tensor, Tensor]:

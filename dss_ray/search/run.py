@@ -10,6 +10,7 @@ from dss_ray.models.guidance import GuidedModel, guide
 from dss_ray.models.protocol import VelocityModel
 from dss_ray.models.teacher import Teacher
 from dss_ray.search.bures import FrechetTarget
+from dss_ray.search.features import feature_map
 from dss_ray.search.frechet import frechet
 from dss_ray.search.objective import parse_loss
 from dss_ray.search.paper import EulerStream
@@ -145,6 +146,8 @@ class Chain:
         self.settings, self.steer = settings, steer
         self.journal, self.progress = journal, progress
         self.results = list[SearchResult]()
+        aimed = settings.objective == "features"
+        self.features = feature_map(model, settings.features) if aimed else None
         span = float(table.knots[0]), float(table.knots[-1])
         plain = guide(model.model, 1.0)
         self.stream = EulerStream(Teacher(plain, "search", settings.seed, span))
@@ -187,7 +190,7 @@ class Chain:
     def run(self, stage: str, journal: Journal | None) -> SearchResult:
         """A stage that aims at the teacher."""
         model = self.stream.teacher.model if stage == "paper" else self.model
-        work = partial(run_stage, journal=journal, progress=self.progress)
+        work = partial(run_stage, features=self.features, journal=journal, progress=self.progress)
         return work(stage, model, self.source, self.table, self.settings)
 
     def frechet(self, journal: Journal | None) -> SearchResult:

@@ -14,9 +14,9 @@ from dss_ray.models.guidance import GuidedModel
 from dss_ray.models.meter import Meter
 from dss_ray.search import gradient as descent
 from dss_ray.search import paper as recipe
-from dss_ray.search.features import feature_map
 from dss_ray.search.gauss_newton import gauss_newton
 from dss_ray.search.least_squares import least_squares
+from dss_ray.search.objective import Features
 from dss_ray.search.precision import in_precision
 from dss_ray.search.result import (
     Batch,
@@ -75,11 +75,12 @@ def run_stage(
     start: SolverTable,
     settings: SearchSettings,
     *,
+    features: Features | None = None,
     journal: Journal | None = None,
     progress: Progress | None = None,
 ) -> SearchResult:
     """Run one method from ``start``; ``frechet`` has its own function."""
-    velocity, features = metered(model, settings), feature_map(model, settings.features)
+    velocity = metered(model, settings)
     told = partial(Told, source, progress)
     match stage:
         case "least-squares":

@@ -58,12 +58,15 @@ class Study:
 
     def enqueue_defaults(self) -> None:
         """Try the first choice of everything first, at every NFE and guidance."""
-        defaults = {d.name: default(d) for d in self.space if not d.when}
         lists = {
             d.name: d.choices for d in self.space if d.name in ("nfe", "guidance") and d.choices
         }
         for point in itertools.product(*lists.values()):
-            self.study.enqueue_trial(defaults | dict(zip(lists, point, strict=True)))
+            fixed, values = dict(zip(lists, point, strict=True)), Values()
+            for dimension in self.space:
+                if dimension.active(values):
+                    values[dimension.name] = fixed.get(dimension.name, default(dimension))
+            self.study.enqueue_trial(values)
 
     def finished(self) -> int:
         """How many trials count against the budget: complete, or failed by themselves."""

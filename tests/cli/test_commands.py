@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dss_ray import api
 from dss_ray.bundle import load_bundle
 from dss_ray.evaluation.reference_statistics import load_reference
 from dss_ray.models.zoo import load_model
@@ -35,6 +36,32 @@ def test_search_beats_the_solver_that_it_starts_from(run):
 def test_search_never_overwrites_a_solver(run):
     names = [run(*SEARCH, "--json").document["bundle"] for _ in range(3)]
     assert len(set(names)) == 3
+
+
+def test_a_search_interrupted_while_it_is_measured_has_its_solver(run, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "evaluate", interrupted)
+    assert run(*SEARCH, "--method=least-squares").code == 130
+    (file,) = Path().glob("*.json")
+    assert load_bundle(file).search.method == "least-squares"
+
+
+@pytest.mark.parametrize("rate", ["1e-3", "0.001", "1.0e-3"])
+def test_a_setting_is_a_number_however_it_is_written(run, rate):
+    search = [*SEARCH, "--method=gradient", "--set=iterations=2", f"--set=learning_rate={rate}"]
+    bundle = load_bundle(Path(run(*search, "--json").document["bundle"]))
+    assert bundle.search.settings["learning_rate"] == 0.001
+
+
+def test_search_finds_a_guidance_scale_per_step(run):
+    search = ["search", "digits-sit", "--nfe=2", "--samples=16", "--grid=uniform"]
+    chain = ["--method=least-squares+frechet", "--guidance=1.5", "--set=guidance_rate=1"]
+    found = run(*search, *chain, "--set=iterations=1", "--set=batch_size=1600", "--json").document
+    bundle = load_bundle(Path(found["bundle"]))
+    assert len(set(bundle.guidance)) == 2
+    assert found["rmse"] is None and bundle.metrics == {}
 
 
 def test_search_goes_on_from_a_bundle(run):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dss_ray.errors import DivergedError, UsageError
+from dss_ray.errors import DivergedError, ModelError, UsageError
 from dss_ray.models.guidance import guide
 from dss_ray.models.meter import Meter
 from dss_ray.models.teacher import Teacher
@@ -141,6 +141,15 @@ def test_a_model_without_forward_mode_is_searched_in_reverse_mode(oracle, refere
     forward = found_by(oracle, reference)
     torch.testing.assert_close(found.table.weights, forward.table.weights, rtol=0, atol=1e-3)
     assert found.evaluations != forward.evaluations
+
+
+def test_a_model_without_any_derivative_is_a_typed_error(oracle, reference):
+    @torch.inference_mode()
+    def model(x: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
+        return oracle(x, t, label)
+
+    with pytest.raises(ModelError, match=r"no derivatives in reverse mode either.*least-squares"):
+        found_by(model, reference)
 
 
 def test_guided_models_are_searched(oracle):

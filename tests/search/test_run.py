@@ -23,7 +23,7 @@ def cost(stage, nfe):
     counts = {
         "least-squares": 64 * (13 + 3 * 8) + 3 * 64,
         "least-squares on one grid": 64 * (1 + 8) + 3 * 64,
-        "gradient": 3 * (5 * 16 + PROBE),
+        "gradient": 3 * (5 * 16 + PROBE) + 16,  # forward one, backward two; the end is checked
     }
     return counts[stage] * nfe
 
@@ -77,7 +77,8 @@ def test_evaluations_are_the_networks_calls_times_the_samples(
     assert again.reference_seconds == found.reference_seconds
     counted.samples = 0
     steep = run_search(counted, 4, **settings | {"method": "gradient"})
-    assert 3 * counted.samples == steep.evaluations  # forward one, backward two
+    assert steep.evaluations == cost("gradient", 4) * (1 if guidance == 1 else 2)
+    assert counted.samples == steep.evaluations * (5 * 16 + PROBE + 16) / (cost("gradient", 1))
 
 
 def test_a_stage_starts_from_the_result_of_the_one_before(oracle):
@@ -92,9 +93,8 @@ def test_a_teacher_that_grows_finer_on_the_way_costs_both_its_parts(counted, tmp
     monkeypatch.setattr(target, "FINER", 1e-4)
     chain = {"method": "least-squares+gradient", "grid": "uniform", "settings": SHORT}
     found = run_search(counted, 4, **chain)
-    searched = (
-        cost("least-squares on one grid", 4) + cost("gradient", 4) // 3
-    )  # a backward pass counts two
+    backward = 4 * 2 * (5 * 16 + PROBE)
+    searched = cost("least-squares on one grid", 4) + cost("gradient", 4) - backward
     assert counted.samples == searched + found.reference_evaluations
     again = run_search(counted, 4, **chain)  # the cache serves the reference
     assert again.reference_evaluations == found.reference_evaluations
@@ -175,6 +175,13 @@ def test_a_wrong_chain_is_refused(method, message):
 def test_wrong_options_are_refused_before_anything_is_computed(counted, options, message):
     with pytest.raises(UsageError, match=message):
         run_search(counted, **{"nfe": 4, **options})
+    assert counted.samples == 0
+
+
+def test_an_extractor_that_cannot_read_the_samples_is_refused_at_once(counted):
+    settings = SearchSettings(64, objective="features", features="digits-cnn")
+    with pytest.raises(UsageError, match=r"'digits-cnn' cannot read the samples \(2,\)"):
+        run_search(counted, 4, settings=settings)
     assert counted.samples == 0
 
 

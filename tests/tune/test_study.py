@@ -26,13 +26,20 @@ def test_a_finite_space_is_visited_once_and_then_exhausted(tmp_path: Path) -> No
 
 
 def test_the_first_trials_take_the_defaults_at_every_nfe_and_guidance(tmp_path: Path) -> None:
-    space = FINITE | {"ridge": {"range": [1e-6, 1e-2], "log": True}}
+    space = FINITE | {
+        "method": {"choice": ["gradient", "least-squares"]},
+        "space": {"choice": ["data", "velocity", "ab2", "ab3"], "when": {"method": "gradient"}},
+        "ridge": {"range": [1e-6, 1e-2], "log": True},
+        "samples": {"choice": [64, 32], "when": {"method": "least-squares"}},
+    }
     study = open_study(tmp_path, space)
     first = [study.ask(lambda values: False)[1] for _ in range(4)]
     assert {(values["nfe"], values["guidance"]) for values in first} == {
         (3, 1.0), (3, 2.0), (4, 1.0), (4, 2.0)
     }  # fmt: skip
     assert all(values["ridge"] == pytest.approx(1e-4) for values in first)
+    assert all((values["method"], values["space"]) == ("gradient", "data") for values in first)
+    assert not any("samples" in values for values in first)
 
 
 def test_a_key_appears_only_where_its_condition_holds(tmp_path: Path) -> None:
