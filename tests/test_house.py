@@ -1,6 +1,8 @@
 """The house: README, checks and package agree with each other."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -32,6 +34,14 @@ def test_pictures_that_the_readme_shows_exist() -> None:
     shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", (ROOT / "README.md").read_text())
     assert len(shown) >= 2
     assert all((ROOT / path).is_file() for path in shown)
+
+
+def test_the_readme_shows_what_the_benchmark_of_searches_measured() -> None:
+    command = [sys.executable, "tests/benchmarks/search_cost.py", "--overview"]
+    printed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    tables = printed.strip().split("\n\n")
+    assert len(tables) == 2
+    assert all(table in (ROOT / "README.md").read_text() for table in tables)
 
 
 def test_every_package_of_the_source_tree_ships() -> None:

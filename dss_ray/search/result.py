@@ -120,10 +120,12 @@ class SearchSettings:
         return self.samples or (512 if nfe <= FEW else 256)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.seed, int):
+            raise UsageError(f"seed: expected an integer, got {self.seed!r}")
         for name in ("samples", "iterations", "batch_size", "memory"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"{name}: expected at least 1, got {value}")
+            if value is not None and not (isinstance(value, int) and value >= 1):
+                raise UsageError(f"{name}: expected an integer of at least 1, got {value!r}")
         for name in ("learning_rate", "clip"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
