@@ -153,7 +153,8 @@ def test_what_is_not_finite_from_the_model_is_an_error(oracle, reference, value,
 
 @pytest.mark.parametrize(
     "bad", [{"samples": 0}, {"samples": 2.5}, {"seed": "x"}, {"iterations": 0}, {"batch_size": -1},
-            {"ridge": -1e-9}, {"ridge": math.nan}, {"learning_rate": 0.0}, {"learning_rate": math.inf}],
+            {"ridge": -1e-9}, {"ridge": math.nan}, {"learning_rate": 0.0},
+            {"learning_rate": math.inf}],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused_by_name(bad):
     with pytest.raises(UsageError, match=next(iter(bad))):
