@@ -14,7 +14,7 @@ from dss_ray.search.space import make_space
 from dss_ray.solver.table import SolverTable
 
 STAGE = "gauss-newton"
-ITERATIONS, ITERATIONS_AT_FEW = 4, 2
+ITERATIONS, ITERATIONS_AT_FEW, ITERATIONS_OF_HALVES = 4, 2, 6
 
 
 @torch.no_grad()
@@ -43,7 +43,7 @@ def gauss_newton(
         reference: the teacher's trajectories.
         start: where to start from.
         settings: samples, space ("auto" is the whole one), objective, loss, penalty, iterations
-            (4, or 2 for few queries) and memory count.
+            (4, 2 for few queries, 6 for many) and memory count.
         features: of the end states, for the objective of that name.
         journal: where the iterates are kept.
         progress: called with the iterations done and those in all.
@@ -86,7 +86,8 @@ def descended(
     """The descent from ``start`` at its end, or from where the journal has it."""
     kept = journal.read(STAGE) if journal else None
     descent = Descent(problem, start, settings.memory, kept)
-    most = settings.iterations or (ITERATIONS_AT_FEW if start.nfe <= FEW else ITERATIONS)
+    usual = ITERATIONS_OF_HALVES if descent.halved else ITERATIONS
+    most = settings.iterations or (ITERATIONS_AT_FEW if start.nfe <= FEW else usual)
     while descent.going and descent.iteration < most:
         if progress:
             progress(descent.iteration, most)
