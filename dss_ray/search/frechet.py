@@ -72,8 +72,14 @@ def frechet(
         evaluations=evaluations,
         seconds=seconds,
         network_seconds=network_seconds,
-        guidance=tuple(map(float, scales)) if isinstance(scales, list) else scales,
+        guidance=one_if_equal(scales) if isinstance(scales, list) else scales,
     )
+
+
+def one_if_equal(scales: list[Tensor]) -> float | tuple[float, ...]:
+    """The scale of all queries, or each one's where they differ."""
+    values = tuple(map(float, scales))
+    return values[0] if len(set(values)) == 1 else values
 
 
 def settled(descent: Descent) -> tuple[float, Tensor]:

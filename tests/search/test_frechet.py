@@ -109,6 +109,8 @@ def test_scales_near_one_become_one_where_that_costs_nothing():
     start = (1.02, 1.5, 0.97)
     found = frechet(model, noise_of(model), target, START, settings, guidance=start)
     assert found.guidance == (1.0, pytest.approx(1.5), 1.0)
+    alike = frechet(model, noise_of(model), target, START, settings, guidance=(1.0, 1.02, 0.98))
+    assert alike.guidance == 1.0
 
 
 def test_fewer_samples_than_features_still_descend(oracle):
