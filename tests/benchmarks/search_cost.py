@@ -2,15 +2,15 @@
 
     python tests/benchmarks/search_cost.py                run what is missing
     python tests/benchmarks/search_cost.py --summary      the claims, and medians over search seeds
-    python tests/benchmarks/search_cost.py --overview     the README's table
+    python tests/benchmarks/search_cost.py --overview     the README's tables
     python tests/benchmarks/search_cost.py --picture      draw docs/search_cost.png
 
 A cell is a model, a guidance scale, a number of queries, a method and a search seed. Its rmse to
 the converged teacher is taken on 2,000 evaluation noises of seed 0 (``rmse_mean`` and
 ``rmse_spread``: of the seeds 0, 1 and 2), its FID, precision and recall on 2,000 samples of each
 of the three seeds under two extractors, of which digits-mlp alone ever steers. Objectives are
-compared by the FID of 10,000 samples of each seed: that of 2,000 is higher by the same amount for
-all, since it grows with every direction in which so few samples vary by chance. Seconds are
+compared by the FID of 10,000 samples of each seed: that of 2,000 is higher by about 0.09 for all,
+since it grows with every direction in which so few samples vary by chance. Seconds are
 processor seconds on one thread, since wall seconds depend on what else runs; the teacher's
 evaluations and seconds stand beside those of the search, although searches that follow find its
 trajectories in the cache. Found solvers are kept in ``--work``; what is there or in the CSV is
@@ -79,7 +79,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--csv", type=Path, default=DOCS / "search_cost.csv")
     parser.add_argument("--work", type=Path, default=Path("runs/search_cost"))
     parser.add_argument("--summary", action="store_true", help="only print what the CSV shows")
-    parser.add_argument("--overview", action="store_true", help="only print the README's table")
+    parser.add_argument("--overview", action="store_true", help="only print the README's tables")
     parser.add_argument("--picture", action="store_true", help="only draw it, beside the CSV")
     return parser.parse_args()
 

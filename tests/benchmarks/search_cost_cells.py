@@ -42,7 +42,7 @@ class Method:
         return SEEDS if self.chain else SEEDS[:1]
 
 
-# On selection noises at five queries better than 0.01, and than 0.05 in the space velocity.
+# For digits-sit: on selection noises at five queries better than 0.01, and than 0.05 in velocity.
 TUNED = {"samples": 2048, "iterations": 1565, "batch_size": 32, "learning_rate": 0.003}
 STEERED = {"objective": "features", "features": STEERING}
 NARROW = TUNED | {"space": "velocity", "learning_rate": 0.01}  # better than 0.003 there

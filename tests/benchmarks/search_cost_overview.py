@@ -8,7 +8,6 @@ from search_cost_cells import (
     COMPARED,
     FEW,
     FEWEST,
-    FLOW,
     GUIDANCE,
     IMAGES,
     JUDGE,
@@ -24,7 +23,7 @@ COLUMNS = (
     "least squares costs", "default costs",
 )  # fmt: skip
 NOTHING = "-"
-PUBLISHED = {True: ("flow-sit", "flow-dcn"), False: ("vp-dit",)}  # by whether a model is a flow
+PUBLISHED = ("flow-sit", "flow-dcn", "vp-dit")
 
 
 def overview(table: Table) -> str:
@@ -81,9 +80,7 @@ def entries(table: Table, model: str, guidance: float, nfe: int) -> Iterator[str
     def rows(method: str) -> list[Row]:
         return table.rows(model, guidance, nfe, method)
 
-    published = [
-        rows(name) for name in (("flow-sit", "flow-dcn") if model in FLOW else ("vp-dit",))
-    ]
+    published = [rows(name) for name in PUBLISHED]
     gradients = [rows(name) for name in ("gradient", "gradient-velocity")]
     yield error([rows("classical")])
     yield error(published)
