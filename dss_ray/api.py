@@ -153,7 +153,7 @@ def search(
         grid=found.grid,
         start=start if isinstance(start, str) else "given",
         seed=settings.seed,
-        samples=settings.enough(nfe),
+        samples=max(settings.enough(nfe, stage) for stage in method.split("+")),
         settings=asdict(settings),
         evaluations=found.evaluations,
         seconds=found.seconds,

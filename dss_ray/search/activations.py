@@ -68,7 +68,7 @@ class Part:
     """Some samples of a batch."""
 
     batch: Batch
-    rows: slice
+    rows: slice | Tensor
 
     @property
     def noise(self) -> Tensor:

@@ -14,7 +14,7 @@ from dss_ray.search.space import make_space
 from dss_ray.solver.table import SolverTable
 
 STAGE = "gauss-newton"
-ITERATIONS, ITERATIONS_AT_FEW, ITERATIONS_OF_HALVES = 4, 2, 6
+ITERATIONS, ITERATIONS_AT_FEW = 4, 3
 
 
 @torch.no_grad()
@@ -30,20 +30,19 @@ def gauss_newton(
 ) -> SearchResult:
     """The table that minimises the objective near ``start``, by damped Gauss-Newton steps.
 
-    Three quarters of the samples make the linear system; from nine queries on their halves do in
-    turn, since the cost of a Jacobian grows with the cube of the queries. A step is taken only
-    where it lowers the loss of all of them, else the damping rises (Levenberg 1944, Marquardt
-    1963). The last quarter is held out: the last table is returned that is no worse there than the
-    best before it, beyond chance, be it the start, and the search stops when none improves. The
-    Jacobian is taken in forward mode, so that no activations are kept; see
-    ``dss_ray.search.linearize`` for models without it.
+    Of three quarters of the samples those of the greatest loss and as many others make the linear
+    system. A step is taken only where it lowers the mean loss of all of them, else the damping
+    rises (Levenberg 1944, Marquardt 1963). The last quarter is held out: the last table is returned
+    that is no worse there than the best before it, beyond chance, be it the start, and the search
+    stops when none improves. The Jacobian is taken in forward mode, so that no activations are
+    kept; see ``dss_ray.search.linearize`` for models without it.
 
     Args:
         velocity: the metered model.
         reference: the teacher's trajectories.
         start: where to start from.
         settings: samples, space ("auto" is the whole one), objective, loss, penalty, iterations
-            (4, 2 for few queries, 6 for many) and memory count.
+            (4, 3 for few queries) and memory count.
         features: of the end states, for the objective of that name.
         journal: where the iterates are kept.
         progress: called with the iterations done and those in all.
@@ -52,7 +51,7 @@ def gauss_newton(
         UsageError: if there are fewer than four samples, or the device has too little memory.
         DivergedError: if the loss at the start or its derivatives are NaN or infinite.
     """
-    samples = settings.enough(start.nfe)
+    samples = settings.enough(start.nfe, STAGE)
     if samples < PARTS:
         raise UsageError(f"gauss-newton: expected at least {PARTS} samples, got {samples}")
     space = make_space(settings.space, start)
@@ -86,8 +85,7 @@ def descended(
     """The descent from ``start`` at its end, or from where the journal has it."""
     kept = journal.read(STAGE) if journal else None
     descent = Descent(problem, start, settings.memory, kept)
-    usual = ITERATIONS_OF_HALVES if descent.halved else ITERATIONS
-    most = settings.iterations or (ITERATIONS_AT_FEW if start.nfe <= FEW else usual)
+    most = settings.iterations or (ITERATIONS_AT_FEW if start.nfe <= FEW else ITERATIONS)
     while descent.going and descent.iteration < most:
         if progress:
             progress(descent.iteration, most)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -13,14 +12,15 @@ from dss_ray.errors import DivergedError
 from dss_ray.search.linearize import Linearizer, Plan
 from dss_ray.search.memory import room, samples_that_fit
 from dss_ray.search.problem import Problem, pieces
-from dss_ray.search.result import FEW, Batch
+from dss_ray.search.result import FEW
 from dss_ray.solver.table import SolverTable
 
 DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-3, 1e-7, 1e3
 LEAST_AT_FEW = 1e-2  # less would fit the few samples that happen to make most of the error
 RAISED, LOWERED = 10.0, 0.1
 PATIENCE, PROGRESS = 2, 0.99  # stop when two iterations have not lowered the loss by 1 %
-HALVED_FROM = 9  # queries; there a Jacobian on half the samples costs half and tells nearly as much
+LEAST_HARDEST, MOST_HARDEST = 16, 64  # samples in a Jacobian, and as many others
+CUBED = 24_000  # these times the cube of the queries, as a Jacobian's cost grows with that
 FLAT = 1e-12  # curvatures below this fraction of the largest count as this
 
 
@@ -30,13 +30,18 @@ class Point:
 
     Args:
         coordinates: (P,).
-        training: its loss on the samples for training.
-        held_out: (M,), of each sample held out.
+        trained: (T,) float64, its loss on each sample for training.
+        held_out: (M,) float64, on each sample held out.
     """
 
     coordinates: Tensor
-    training: float
+    trained: Tensor
     held_out: Tensor
+
+    @property
+    def training(self) -> float:
+        """The mean loss on the samples for training."""
+        return float(self.trained.mean())
 
     @property
     def loss(self) -> float:
@@ -76,7 +81,7 @@ class Descent:
     ) -> None:
         self.problem, self.began = problem, time.perf_counter()
         self.least = LEAST_AT_FEW if start.nfe <= FEW else LEAST_DAMPING
-        self.halved = start.nfe >= HALVED_FROM
+        self.hardest = max(LEAST_HARDEST, min(MOST_HARDEST, CUBED // start.nfe**3))
         self.linearizer = Linearizer(problem.velocity, problem.objective, problem.space)
         if kept:
             self.restore(kept)
@@ -97,7 +102,7 @@ class Descent:
                 "gauss-newton met NaN or infinity at its start: check the model's output and its "
                 "time range, or start from another table"
             )
-        self.path = [Point(problem.space.coordinates, float(losses[0].mean()), losses[1])]
+        self.path = [Point(problem.space.coordinates, *losses)]
 
     @property
     def iteration(self) -> int:
@@ -116,9 +121,8 @@ class Descent:
             DivergedError: if the derivatives at the start are NaN or infinite.
         """
         here, problem = self.path[-1], self.problem
-        basis, curvature, slope = self.linearizer(
-            here.coordinates, self.linearized(), self.plan.tangents
-        )
+        chosen = problem.hardest(here.trained, self.hardest, self.plan.samples, self.iteration)
+        basis, curvature, slope = self.linearizer(here.coordinates, chosen, self.plan.tangents)
         finite = bool(curvature.isfinite().all() and slope.isfinite().all())
         if not (finite or self.iteration):
             raise DivergedError(
@@ -128,25 +132,17 @@ class Descent:
         self.going = finite and len(slope) > 0  # one consistent query leaves nothing to search
         while self.going:
             there = here.coordinates + basis @ damped_step(curvature, slope, self.damping)
-            training = float(problem.losses_at(there, problem.training(self.size)).mean())
-            if training < here.training:
+            trained = problem.losses_at(there, problem.training(self.size))
+            if trained.mean() < here.training:
                 break
             self.damping *= RAISED
             self.going = self.damping <= MOST_DAMPING
         else:
             return
         held_out = problem.losses_at(there, problem.held_out(self.size))
-        self.path.append(Point(there, training, held_out))
+        self.path.append(Point(there, trained, held_out))
         self.damping = max(self.damping * LOWERED, self.least)
         self.going = self.improving()
-
-    def linearized(self) -> Iterator[Batch]:
-        """The samples of the next Jacobian: those for training, or their halves in turn."""
-        if not self.halved:
-            return self.problem.training(self.plan.samples)
-        half = self.problem.trained // 2
-        first = half * (self.iteration % 2)
-        return pieces(self.problem.reference, first, first + half, min(half, self.plan.samples))
 
     def improving(self) -> bool:
         """Whether the last iterations still lowered the loss."""
@@ -170,7 +166,7 @@ class Descent:
         state = self.damping, self.going, self.seconds, velocity.seconds, velocity.evaluations
         return {
             "coordinates": torch.stack([point.coordinates for point in self.path]),
-            "training": torch.tensor([one.training for one in self.path], dtype=torch.float64),
+            "trained": torch.stack([point.trained for point in self.path]),
             "held out": torch.stack([point.held_out for point in self.path]),
             "state": torch.tensor(state, dtype=torch.float64),
             "plan": torch.tensor([self.size, plan.samples, plan.tangents]),
@@ -179,7 +175,7 @@ class Descent:
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Go on from ``tensors``."""
         velocity = self.problem.velocity
-        losses = tensors["training"].tolist(), tensors["held out"]
+        losses = tensors["trained"], tensors["held out"]
         self.path = [Point(*one) for one in zip(tensors["coordinates"], *losses, strict=True)]
         self.damping, going, spent, velocity.seconds, evaluations = tensors["state"].tolist()
         self.going, velocity.evaluations = bool(going), int(evaluations)

@@ -14,6 +14,7 @@ from dss_ray.models.conformity import explain
 from dss_ray.models.meter import Meter
 from dss_ray.search.memory import MEBIBYTE, peak, room, samples_that_fit
 from dss_ray.search.objective import SMALLEST, Objective
+from dss_ray.search.problem import Weighted
 from dss_ray.search.result import Batch, Batches
 from dss_ray.search.reverse import reverse_jacobian
 from dss_ray.search.space import Space
@@ -78,9 +79,14 @@ class Linearizer:
     space: Space
 
     def __call__(
-        self, coordinates: Tensor, batches: Iterable[Batch], tangents: int
+        self, coordinates: Tensor, batches: Iterable[Weighted], tangents: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Half the objective's second and first derivatives at ``coordinates``.
+
+        Args:
+            coordinates: (P,).
+            batches: samples, each batch with the number of samples that one of it stands for.
+            tangents: as in ``Plan``.
 
         Returns:
             Directions (P, K) in the space, and float64 on the CPU along these the Gauss-Newton
@@ -89,12 +95,12 @@ class Linearizer:
         table, along = self.space.table(coordinates), directions(self.space, coordinates)
         count = along.basis.shape[1]
         matrix, slope = coordinates.new_zeros(count, count), coordinates.new_zeros(count)
-        elements, generator = 0, torch.Generator().manual_seed(0)
-        for batch in batches:
+        elements, generator = 0.0, torch.Generator().manual_seed(0)
+        for batch, weight in batches:
             residual, jacobian = self.jacobian(table, along, batch, tangents, generator)
             more, further = products(residual, jacobian)
-            matrix, slope = matrix + more.cpu(), slope + further.cpu()
-            elements += residual.numel()
+            matrix, slope = matrix + weight * more.cpu(), slope + weight * further.cpu()
+            elements += weight * residual.numel()
         matrix, slope = matrix / elements, slope / elements
         if self.objective.penalty:
             more, further = bound_model(table, along)

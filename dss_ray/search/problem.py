@@ -18,6 +18,7 @@ from dss_ray.solver.sampling import steps
 from dss_ray.solver.table import SolverTable
 
 PARTS = 4  # the last of so many parts of the samples is held out
+Weighted = tuple[Batch, float]  # samples, and how many each of them stands for
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,31 @@ class Problem:
     def training(self, size: int) -> Iterator[Batch]:
         """The first samples, at most ``size`` at a time."""
         return pieces(self.reference, 0, self.trained, size)
+
+    def hardest(self, losses: Tensor, count: int, size: int, seed: int) -> Iterator[Weighted]:
+        """Some samples for training that tell nearly what all of them would.
+
+        A few samples make most of a solver's error, and of what its numbers can do about it: those
+        of the greatest loss are taken, and as many others at random that stand for all the rest,
+        so that sums over these samples have the expectation of sums over all (stratified sampling
+        with one stratum taken whole; Cochran, Sampling Techniques, 1977, section 5.5).
+
+        Args:
+            losses: (trained,) of the samples for training.
+            count: of the hardest, and of the others; all samples are taken where there are no more.
+            size: at most so many at a time.
+            seed: of the choice.
+        """
+        if 2 * count >= len(losses):
+            yield from ((batch, 1.0) for batch in self.training(size))
+            return
+        order = losses.argsort(descending=True)
+        rest = order[count:]
+        chosen = torch.randperm(len(rest), generator=torch.Generator().manual_seed(seed))[:count]
+        everyone = self.reference.batch(0, self.samples)
+        for rows, weight in ((order[:count], 1.0), (rest[chosen], len(rest) / count)):
+            for piece in torch.split(rows.sort().values, size):
+                yield Part(everyone, piece), weight
 
     def held_out(self, size: int) -> Iterator[Batch]:
         """The others."""

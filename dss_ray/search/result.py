@@ -72,7 +72,8 @@ class SearchSettings:
     Where None is a default, each method has its own number.
 
     Args:
-        samples: teacher trajectories that the methods aim at; 512 for few queries, 256 for more.
+        samples: teacher trajectories that the methods aim at; 512 for few queries, 256 for more,
+            twice as many for ``gauss-newton``.
         seed: of their noises, in the search domain.
         ridge: least squares' regularisation, relative to each diagonal element.
         space: of tables (``dss_ray.search.space.SPACES``); "auto" is the method's own choice.
@@ -115,9 +116,10 @@ class SearchSettings:
     precision: str = "float32"
     memory: int = 1024
 
-    def enough(self, nfe: int) -> int:
-        """The samples for ``nfe`` queries: what is given, or else 512 for few, 256 for more."""
-        return self.samples or (512 if nfe <= FEW else 256)
+    def enough(self, nfe: int, stage: str = "") -> int:
+        """The samples of a stage for ``nfe`` queries: what is given, or else the default."""
+        usual = 512 if nfe <= FEW else 256
+        return self.samples or (2 * usual if stage == "gauss-newton" else usual)
 
     def __post_init__(self) -> None:
         if not isinstance(self.seed, int):

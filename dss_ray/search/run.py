@@ -18,7 +18,7 @@ from dss_ray.search.result import Batches, Journal, Progress, SearchResult, Sear
 from dss_ray.search.screening import SCREENED_GRIDS, grid_of, screen
 from dss_ray.search.space import AUTO, SPACES
 from dss_ray.search.stages import METHODS, StageJournal, metered, once, run_stage
-from dss_ray.search.target import STEPS, Target
+from dss_ray.search.target import STEPS, Target, first_tolerance
 from dss_ray.solver.classical import classical_table
 from dss_ray.solver.grids import make_grid
 from dss_ray.solver.table import SolverTable
@@ -153,22 +153,24 @@ class Chain:
         self.stream = EulerStream(Teacher(plain, "search", settings.seed, span))
         self.target: Target | None = None
         if stages != ["paper"]:
-            teacher = Teacher(model, "search", settings.seed, span, fewest=STEPS * table.nfe)
-            self.target = Target(teacher, settings.enough(table.nfe), progress)
+            rough, fewest = first_tolerance(table.nfe), STEPS * table.nfe
+            teacher = Teacher(model, "search", settings.seed, span, rough, fewest)
+            self.target = Target(teacher, progress)
 
-    @property
-    def source(self) -> Batches:
-        """What the next stage aims at."""
-        paper = self.stages[len(self.results)] == "paper"
-        return self.stream if paper or self.target is None else self.target.reference
+    def source(self, stage: str) -> Batches:
+        """What a stage aims at."""
+        if stage == "paper" or self.target is None:
+            return self.stream
+        return self.target.trajectories(self.settings.enough(self.table.nfe, stage))
 
     def screen(self, grids: tuple[str, ...]) -> None:
         """Least squares, the first stage, from the best of several starts."""
+        source = self.source(self.stages[0])
 
         def work() -> SearchResult:
             return screen(
                 metered(self.model, self.settings),
-                self.source,
+                source,
                 self.model,
                 self.settings,
                 self.table.nfe,
@@ -184,19 +186,22 @@ class Chain:
         """Run the next stage, or take its result from the journal."""
         stage, number = self.stages[len(self.results)], len(self.results) + 1
         journal = self.journal and StageJournal(self.journal, number)
-        work = self.frechet if stage == "frechet" else partial(self.run, stage)
-        self.finish(once(journal, partial(work, journal)))
+        if stage == "frechet":
+            work = partial(self.frechet, journal)
+        else:
+            work = partial(self.run, stage, self.source(stage), journal)
+        self.finish(once(journal, work))
 
-    def run(self, stage: str, journal: Journal | None) -> SearchResult:
+    def run(self, stage: str, source: Batches, journal: Journal | None) -> SearchResult:
         """A stage that aims at the teacher."""
         model = self.stream.teacher.model if stage == "paper" else self.model
         work = partial(run_stage, features=self.features, journal=journal, progress=self.progress)
-        return work(stage, model, self.source, self.table, self.settings)
+        return work(stage, model, source, self.table, self.settings)
 
     def frechet(self, journal: Journal | None) -> SearchResult:
         """The stage that makes samples like those of reference statistics, on noises of its own."""
         assert self.steer and self.target
-        teacher, used = self.target.teacher, self.target.samples
+        teacher, used = self.target.teacher, len(self.target.reference or ())
         return frechet(
             self.model.model,
             lambda first, count: teacher.noise(used + first, count),

@@ -13,7 +13,7 @@ from dss_ray.models.teacher import Teacher
 from dss_ray.search import levenberg_marquardt
 from dss_ray.search.gauss_newton import gauss_newton
 from dss_ray.search.journal import FileJournal
-from dss_ray.search.levenberg_marquardt import HALVED_FROM, Point
+from dss_ray.search.levenberg_marquardt import Point
 from dss_ray.search.precision import in_precision
 from dss_ray.search.result import SearchSettings
 from dss_ray.search.space import SPACES
@@ -55,17 +55,19 @@ def test_every_objective_falls_on_held_out_samples(oracle, reference, objective,
     assert min(losses) < 0.95 * losses[0]
 
 
-def test_jacobians_of_many_queries_take_half_the_samples_and_lose_little(
-    oracle, reference, monkeypatch
+@pytest.mark.parametrize(("grid", "nfe"), [("uniform", 6), ("cosine", 9)])
+def test_jacobians_of_the_hardest_samples_cost_a_part_and_lose_little(
+    oracle, monkeypatch, grid, nfe
 ):
-    start = classical_table("ab2", make_grid("uniform", HALVED_FROM))
-    settings = SearchSettings(samples=256, iterations=4)
-    halves = found_by(oracle, reference, settings, start)
-    monkeypatch.setattr(levenberg_marquardt, "HALVED_FROM", HALVED_FROM + 1)
+    reference = Teacher(guide(oracle, 1.0), "search", 0).reference(512)[0]
+    start = classical_table("ab2", make_grid(grid, nfe))
+    settings = SearchSettings(samples=512, iterations=4)
+    hardest = found_by(oracle, reference, settings, start)
+    monkeypatch.setattr(levenberg_marquardt, "LEAST_HARDEST", 512)
     whole = found_by(oracle, reference, settings, start)
-    assert halves.evaluations < 0.6 * whole.evaluations
+    assert hardest.evaluations < 0.5 * whole.evaluations
     fresh = Teacher(guide(oracle, 1.0), "search", 1).reference(256)[0]
-    errors = [end_error(oracle, one.table, fresh) for one in (halves, whole)]
+    errors = [end_error(oracle, one.table, fresh) for one in (hardest, whole)]
     assert errors[0] < 1.5 * errors[1] < 0.5 * end_error(oracle, start, fresh)
 
 
@@ -93,7 +95,8 @@ def test_a_linear_flow_is_solved_in_one_query_of_the_whole_space():
 
 
 def point(held_out):
-    return Point(torch.zeros(1).double(), 0.0, torch.tensor(held_out, dtype=torch.float64))
+    nothing = torch.zeros(1, dtype=torch.float64)
+    return Point(nothing, nothing, torch.tensor(held_out, dtype=torch.float64))
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def linearized(velocity, batch, plan, objective, space="velocity", nfe=3):
     at = found.coordinates + 0.1 * torch.linspace(-1, 1, len(found.coordinates)).double()
     model = Linearizer(Meter(velocity), objective, found)
     samples = pieces(batch, 0, len(batch.noise), plan.samples)
-    return found, at, model(at, samples, plan.tangents)
+    return found, at, model(at, ((piece, 1.0) for piece in samples), plan.tangents)
 
 
 def loss(velocity, batch, found, objective, coordinates):
@@ -88,6 +88,15 @@ def test_chunks_change_nothing_but_the_rounding(oracle, exact_reference, plan):
     _, _, (_, other, towards) = linearized(oracle, exact_reference, Plan(12, 50), objective)
     torch.testing.assert_close(matrix, other, atol=1e-12, rtol=1e-12)
     torch.testing.assert_close(slope, towards, atol=1e-12, rtol=1e-12)
+
+
+def test_a_sample_that_stands_for_three_counts_three_times(oracle, exact_reference):
+    found = make_space("whole", classical_table("ab2", make_grid("cosine", 3)))
+    model = Linearizer(Meter(oracle), OBJECTIVES["end"], found)
+    one, others = exact_reference.batch(0, 4), exact_reference.batch(1, 4)
+    weighted = model(found.coordinates, [(one, 3.0), (others, 1.0)], 50)
+    repeated = model(found.coordinates, [(batch, 1.0) for batch in (one, one, one, others)], 50)
+    torch.testing.assert_close(weighted, repeated, atol=1e-12, rtol=1e-12)
 
 
 def wide(width):

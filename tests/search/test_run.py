@@ -81,7 +81,8 @@ def test_evaluations_are_the_networks_calls_times_the_samples(
     assert counted.samples == steep.evaluations * (5 * 16 + PROBE + 16) / (cost("gradient", 1))
 
 
-def test_a_stage_starts_from_the_result_of_the_one_before(oracle):
+def test_a_stage_starts_from_the_result_of_the_one_before(oracle, monkeypatch):
+    monkeypatch.setattr(target, "FINER", 1.0)  # one teacher for both
     settings = SearchSettings(samples=64, iterations=1, batch_size=64, objective="end")
     found = run_search(oracle, 3, method="least-squares+gradient", settings=settings)
     reached = found.history["least-squares"][-1][1]
@@ -117,7 +118,8 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(oracle, metho
 def test_a_given_table_is_searched_from_where_it_starts_to_where_it_ends(oracle):
     start = classical_table("ab2", make_grid("uniform", 4, 0.0, 0.8))
     found = run_search(oracle, 4, method="least-squares", start=start, settings=SHORT)
-    teacher = Teacher(guide(oracle, 1.0), "search", 0, (0.0, 0.8))
+    rough = target.first_tolerance(4)
+    teacher = Teacher(guide(oracle, 1.0), "search", 0, (0.0, 0.8), rough)
     noise, label = teacher.noise(0, 64)
     off = (sample(oracle, found.table, noise, label) - teacher.ends(0, 64)).square().mean().sqrt()
     assert float(off) == pytest.approx(found.history["least-squares"][-1][1], rel=1e-3)
