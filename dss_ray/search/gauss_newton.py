@@ -14,7 +14,8 @@ from dss_ray.search.space import make_space
 from dss_ray.solver.table import SolverTable
 
 STAGE = "gauss-newton"
-ITERATIONS, ITERATIONS_AT_FEW = 4, 3
+MANY = 9  # queries; there a Jacobian has fewer samples and tells less
+ITERATIONS_AT_FEW, ITERATIONS, ITERATIONS_AT_MANY = 3, 4, 5  # up to 6, 8 and more queries
 
 
 @torch.no_grad()
@@ -42,7 +43,7 @@ def gauss_newton(
         reference: the teacher's trajectories.
         start: where to start from.
         settings: samples, space ("auto" is the whole one), objective, loss, penalty, iterations
-            (4, 3 for few queries) and memory count.
+            (3 up to six queries, 4 up to eight, else 5) and memory count.
         features: of the end states, for the objective of that name.
         journal: where the iterates are kept.
         progress: called with the iterations done and those in all.
@@ -85,7 +86,8 @@ def descended(
     """The descent from ``start`` at its end, or from where the journal has it."""
     kept = journal.read(STAGE) if journal else None
     descent = Descent(problem, start, settings.memory, kept)
-    most = settings.iterations or (ITERATIONS_AT_FEW if start.nfe <= FEW else ITERATIONS)
+    usual = ITERATIONS if start.nfe < MANY else ITERATIONS_AT_MANY
+    most = settings.iterations or (ITERATIONS_AT_FEW if start.nfe <= FEW else usual)
     while descent.going and descent.iteration < most:
         if progress:
             progress(descent.iteration, most)
