@@ -54,7 +54,7 @@ class Problem:
         A few samples make most of a solver's error, and of what its numbers can do about it: those
         of the greatest loss are taken, and as many others at random that stand for all the rest,
         so that sums over these samples have the expectation of sums over all (stratified sampling
-        with one stratum taken whole; Cochran, Sampling Techniques, 1977, section 5.5).
+        with one stratum taken whole; Cochran, Sampling Techniques, 1977, chapter 5).
 
         Args:
             losses: (trained,) of the samples for training.
