@@ -20,7 +20,7 @@ LEAST_AT_FEW = 1e-2  # less would fit the few samples that happen to make most o
 RAISED, LOWERED = 10.0, 0.1
 PATIENCE, PROGRESS = 2, 0.99  # stop when two iterations have not lowered the loss by 1 %
 LEAST_HARDEST, MOST_HARDEST = 16, 64  # samples in a Jacobian, and as many others
-CUBED = 24_000  # these times the cube of the queries, as a Jacobian's cost grows with that
+CUBED = 24_000  # such samples times the cube of the queries, with which a Jacobian's cost grows
 FLAT = 1e-12  # curvatures below this fraction of the largest count as this
 
 

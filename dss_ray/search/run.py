@@ -201,7 +201,7 @@ class Chain:
     def frechet(self, journal: Journal | None) -> SearchResult:
         """The stage that makes samples like those of reference statistics, on noises of its own."""
         assert self.steer and self.target
-        teacher, used = self.target.teacher, len(self.target.reference or ())
+        teacher, used = self.target.teacher, self.target.samples
         return frechet(
             self.model.model,
             lambda first, count: teacher.noise(used + first, count),

@@ -22,24 +22,27 @@ class Target:
 
     Attributes:
         reference: the trajectories that the last stage aimed at; None before the first.
+        samples: the most that any stage has aimed at.
         solved: wall seconds of each block that this search needed, by (index, steps).
     """
 
     def __init__(self, teacher: Teacher, progress: Progress | None) -> None:
         self.teacher, self.progress = teacher, progress
         self.reference: Reference | None = None
+        self.samples = 0
         self.solved = dict[tuple[int, int], float]()
 
     def trajectories(self, samples: int) -> Reference:
         """Those of the first ``samples`` noises, from the cache, or else solved."""
         blocks = self.teacher.blocks(samples, self.progress)
         self.solved |= {place: entry.seconds for place, entry in blocks.items()}
+        self.samples = max(self.samples, samples)
         self.reference = self.teacher.joined(blocks, samples)
         return self.reference
 
     def refine(self, error: float) -> None:
         """Make the teacher finer where its error is not far below ``error``, a student's rmse."""
-        assert self.reference
+        assert self.reference is not None
         size = float(self.reference.end.square().mean().sqrt())
         finer = self.teacher.refined(FINER * error / size)
         if finer.tolerance < self.teacher.error:

@@ -115,6 +115,13 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(oracle, metho
     assert not torch.equal(tables[0].weights, tables[2].weights)
 
 
+def test_later_stages_that_need_fewer_samples_do_not_hide_what_earlier_ones_have_seen(oracle):
+    """``frechet`` descends on the noises beyond them."""
+    aimed = target.Target(Teacher(guide(oracle, 1.0), "search", 0), None)
+    assert [len(aimed.trajectories(samples)) for samples in (64, 32)] == [64, 32]
+    assert aimed.samples == 64
+
+
 def test_a_given_table_is_searched_from_where_it_starts_to_where_it_ends(oracle):
     start = classical_table("ab2", make_grid("uniform", 4, 0.0, 0.8))
     found = run_search(oracle, 4, method="least-squares", start=start, settings=SHORT)
