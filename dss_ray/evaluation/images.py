@@ -37,14 +37,16 @@ def decoded(model: VelocityModel, states: Tensor) -> Tensor:
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Images in [0, 1], rounded to the 256 levels of a file.
+    """Images in [0, 1], rounded to the 256 levels of a file, halves up.
+
+    For x in [-1, 1] that is 127.5 x + 128, cut off, of the official sampling code.
 
     Raises:
         DivergedError: if a pixel is NaN or infinite.
     """
     if not images.isfinite().all():
         raise DivergedError("an image holds NaN or infinity: check the model's decode")
-    return (images.clamp(0, 1) * 255).round().to(torch.uint8)
+    return (images.clamp(0, 1) * 255 + 0.5).to(torch.uint8)
 
 
 def read_images(path: Path) -> Iterator[Tensor]:

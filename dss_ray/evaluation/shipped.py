@@ -17,18 +17,26 @@ from dss_ray.evaluation.reference_statistics import (
     reference_statistics,
     save_reference,
 )
-from dss_ray.models import checkpoint, digits
+from dss_ray.models import checkpoint, digits, mnist
 from dss_ray.models.features import load_extractor
+from dss_ray.models.labelled import decode
 
 
 def digit_images() -> Iterable[Tensor]:
     """All 1,797 digits in batches (B, 1, 8, 8) uint8, held-out ones included."""
-    return torch.split(to_uint8(digits.decode(digits.images("all").images)), CHUNK)
+    return torch.split(to_uint8(decode(digits.images("all").images)), CHUNK)
+
+
+def mnist_images() -> Iterable[Tensor]:
+    """All 5,000 MNIST digits in batches (B, 1, 28, 28) uint8, held-out ones included."""
+    return torch.split(to_uint8(decode(mnist.images("all").images)), CHUNK)
 
 
 SHIPPED = {  # extractor -> name and maker of its images
     "digits-cnn": ("digits", digit_images),
     "digits-mlp": ("digits", digit_images),
+    "mnist-cnn": ("mnist", mnist_images),
+    "mnist-mlp": ("mnist", mnist_images),
 }
 
 

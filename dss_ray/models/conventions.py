@@ -70,6 +70,7 @@ class ConvertedModel(nn.Module):
         self.num_classes = model.num_classes
         self.t_min, self.t_max = path.t_min, path.t_max
         self.features: str | None = getattr(model, "features", None)
+        self.guided_channels: int | None = getattr(model, "guided_channels", None)
         own = f"{model.fingerprint} {prediction} {path.name}"
         self.fingerprint = sha256(own.encode()).hexdigest()
         if hasattr(model, "decode"):

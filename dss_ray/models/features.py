@@ -6,60 +6,76 @@ from typing import cast
 from torch import Tensor, nn
 
 from dss_ray.errors import ModelError, require_known
-from dss_ray.models import checkpoint, digits
+from dss_ray.models import checkpoint, labelled
 from dss_ray.models.conformity import explain
 from dss_ray.models.zoo import imported
 
-DIM = 48  # features of a classifier of the digits
 
-
-class DigitsClassifier(nn.Module):
-    """A classifier of 8 x 8 digits in [0, 1]; its features are the input of the last activation.
+class Classifier(nn.Module):
+    """A classifier of grey digits in [0, 1]; its features are the input of the last activation.
 
     Args:
-        layers: map images (B, 1, 8, 8) in [-1, 1] to features (B, 48).
+        layers: map images (B, 1, H, W) in [-1, 1] to features (B, dim).
+        dim: number of features.
     """
 
-    def __init__(self, *layers: nn.Module) -> None:
+    def __init__(self, layers: nn.Sequential, dim: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*layers)
-        self.head = nn.Sequential(nn.GELU(), nn.Linear(DIM, digits.NUM_CLASSES))
+        self.layers, self.dim = layers, dim
+        self.head = nn.Sequential(nn.GELU(), nn.Linear(dim, labelled.NUM_CLASSES))
 
     def features(self, images: Tensor) -> Tensor:
-        """Features (B, 48) of images (B, 1, 8, 8)."""
+        """Features (B, dim) of images (B, 1, H, W)."""
         found: Tensor = self.layers(2 * images - 1)
         return found
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, 10) of images (B, 1, 8, 8)."""
+        """Logits (B, 10) of images (B, 1, H, W)."""
         logits: Tensor = self.head(self.features(images))
         return logits
 
 
-def digits_cnn() -> DigitsClassifier:
+def convolutional(*channels: int, strides: tuple[int, ...], outputs: int, dim: int) -> Classifier:
+    """Convolutions of 3 x 3, then a dense layer from ``outputs`` numbers; untrained."""
+    layers: list[nn.Module] = []
+    for source, target, stride in zip((1, *channels), channels, strides, strict=False):
+        layers += [nn.Conv2d(source, target, 3, stride=stride, padding=1), nn.GELU()]
+    return Classifier(nn.Sequential(*layers, nn.Flatten(), nn.Linear(outputs, dim)), dim)
+
+
+def dense(pixels: int, width: int, dim: int) -> Classifier:
+    """Three dense layers, untrained: a judge that shares no weight with a convolutional one."""
+    return Classifier(
+        nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(pixels, width),
+            nn.GELU(),
+            nn.Linear(width, width),
+            nn.GELU(),
+            nn.Linear(width, dim),
+        ),
+        dim,
+    )
+
+
+def digits_cnn() -> Classifier:
     """Three convolutions, untrained."""
-    return DigitsClassifier(
-        nn.Conv2d(1, 24, 3, padding=1),
-        nn.GELU(),
-        nn.Conv2d(24, 48, 3, stride=2, padding=1),
-        nn.GELU(),
-        nn.Conv2d(48, 64, 3, stride=2, padding=1),
-        nn.GELU(),
-        nn.Flatten(),
-        nn.Linear(256, DIM),
-    )
+    return convolutional(24, 48, 64, strides=(1, 2, 2), outputs=256, dim=48)
 
 
-def digits_mlp() -> DigitsClassifier:
-    """Three dense layers, untrained: a judge that shares no weight with ``digits_cnn``."""
-    return DigitsClassifier(
-        nn.Flatten(),
-        nn.Linear(64, 192),
-        nn.GELU(),
-        nn.Linear(192, 192),
-        nn.GELU(),
-        nn.Linear(192, DIM),
-    )
+def digits_mlp() -> Classifier:
+    """Three dense layers, untrained."""
+    return dense(64, 192, 48)
+
+
+def mnist_cnn() -> Classifier:
+    """Four convolutions, untrained."""
+    return convolutional(16, 32, 64, 64, strides=(1, 2, 2, 2), outputs=1024, dim=64)
+
+
+def mnist_mlp() -> Classifier:
+    """Three dense layers, untrained."""
+    return dense(784, 192, 64)
 
 
 class Extractor(nn.Module):
@@ -71,10 +87,10 @@ class Extractor(nn.Module):
         fingerprint: hex digest of the weights.
     """
 
-    def __init__(self, name: str, network: DigitsClassifier, dim: int) -> None:
+    def __init__(self, name: str, network: Classifier) -> None:
         super().__init__()
         self.network = network.requires_grad_(False).eval()
-        self.name, self.dim = name, dim
+        self.name, self.dim = name, network.dim
         self.fingerprint = checkpoint.fingerprint(network.state_dict())
 
     def forward(self, images: Tensor) -> Tensor:
@@ -82,8 +98,18 @@ class Extractor(nn.Module):
         return self.network.features(images.float())
 
 
-EXTRACTORS = {"digits-cnn": digits_cnn, "digits-mlp": digits_mlp}  # makers of their networks
-STEERING = {"digits-cnn": "digits-mlp", "digits-mlp": "digits-cnn"}  # who steers where one judges
+EXTRACTORS = {  # makers of their networks
+    "digits-cnn": digits_cnn,
+    "digits-mlp": digits_mlp,
+    "mnist-cnn": mnist_cnn,
+    "mnist-mlp": mnist_mlp,
+}
+STEERING = {  # who steers where one judges
+    "digits-cnn": "digits-mlp",
+    "digits-mlp": "digits-cnn",
+    "mnist-cnn": "mnist-mlp",
+    "mnist-mlp": "mnist-cnn",
+}
 
 
 @cache
@@ -114,4 +140,4 @@ def load_extractor(name: str) -> Extractor:
     require_known("feature extractor", name, EXTRACTORS)
     network = EXTRACTORS[name]()
     checkpoint.restore(network, checkpoint.SHIPPED / f"{name}.safetensors")
-    return Extractor(name, network, DIM)
+    return Extractor(name, network)

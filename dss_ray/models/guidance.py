@@ -72,11 +72,14 @@ def guide(model: VelocityModel, scale: float | Tensor, channels: int | None = No
         scale: 1 is the plain conditional velocity and costs one evaluation, any other two; a
             scalar tensor may carry a gradient.
         channels: guide only the first ``channels`` ones, as the official DiT and SiT do with 3 of
-            4; the others keep the conditional velocity. None guides all.
+            4; the others keep the conditional velocity. None takes the model's own
+            ``guided_channels``, and where it has none, guides all.
 
     Raises:
         ModelError: if the scale is not finite, the model has no labels or not so many channels.
     """
+    if channels is None:
+        channels = getattr(model, "guided_channels", None)
     guided = GuidedModel(model, scale, channels)
     if not math.isfinite(guided.scale):
         raise ModelError(f"{model.name}: guidance must be a finite number, got {guided.scale}")

@@ -25,6 +25,7 @@ class NetworkModel(nn.Module):
         features: name of the extractor that judges its samples, if the package has one.
         decode: states -> images in [0, 1], if they have such.
         t_range: smallest and largest query time.
+        guided_channels: guidance moves only so many of the first channels; None moves all.
     """
 
     decode: Callable[[Tensor], Tensor]  # absent where there are no images
@@ -40,15 +41,16 @@ class NetworkModel(nn.Module):
         features: str | None = None,
         decode: Callable[[Tensor], Tensor] | None = None,
         t_range: tuple[float, float] = (0.0, 1.0),
+        guided_channels: int | None = None,
     ) -> None:
         super().__init__()
         self.network = network.requires_grad_(False)
         self.name, self.sample_shape, self.num_classes = name, sample_shape, num_classes
         self.t_min, self.t_max = t_range
-        self.features = features
+        self.features, self.guided_channels = features, guided_channels
         self.fingerprint = checkpoint.fingerprint(network.state_dict(), settings)
         if decode is not None:
-            self.decode = decode
+            self.decode = decode  # an nn.Module becomes a part of this one and moves along
         self.eval()
 
     @property

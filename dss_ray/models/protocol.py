@@ -19,7 +19,8 @@ class VelocityModel(Protocol):
 
     Optional: ``device`` (the CPU where absent); ``noise_scale(t) -> float`` (1 where absent), which
     scales the standard normal noise at the first knot; ``decode(z) -> images in [0, 1]``;
-    ``features``, the name of an extractor that judges the images.
+    ``features``, the name of an extractor that judges the images; ``guided_channels``, the number
+    of first channels that guidance moves (all where absent or None).
     """
 
     name: str

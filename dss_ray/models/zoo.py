@@ -6,89 +6,52 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from dss_ray.errors import DssError, ModelError, unknown
-from dss_ray.models import checkpoint, digits, gaussian
+from dss_ray.models import gaussian, shipped
 from dss_ray.models.conformity import check_attributes, check_call, explain
-from dss_ray.models.conventions import ConvertedModel, ddpm_path, linear_alphas_cumprod
-from dss_ray.models.network import NetworkModel
+from dss_ray.models.official import OFFICIAL
 from dss_ray.models.protocol import VelocityModel
-from dss_ray.models.sit import SiT, SiTSettings
-
-DIGITS_SIT = SiTSettings(
-    input_size=8,
-    patch_size=2,
-    in_channels=1,
-    hidden_size=64,
-    depth=4,
-    num_heads=4,
-    mlp_ratio=2.0,
-    num_classes=digits.NUM_CLASSES,
-    learn_sigma=False,
-)
-# The embedding turns by one radian per unit. With unit 1, as in the official DiT, the same network
-# wiggles from index to index: its slope in time at t = 0.5 is off by half from that over 0.01; with
-# this unit by 0.2 %, at the same loss.
-DIGITS_DIT_UNIT = 0.05
-
-
-def digits_network(name: str) -> NetworkModel:
-    """The shipped network of scikit-learn's digits of that name, class-conditional."""
-    network = SiT(DIGITS_SIT)
-    checkpoint.restore(network, checkpoint.SHIPPED / f"{name}.safetensors")
-    return NetworkModel(
-        network,
-        name,
-        digits.SHAPE,
-        digits.NUM_CLASSES,
-        settings=DIGITS_SIT,
-        features="digits-cnn",
-        decode=digits.decode,
-    )
-
-
-def digits_sit() -> NetworkModel:
-    """A rectified flow of digits."""
-    return digits_network("digits-sit")
-
-
-def digits_dit() -> ConvertedModel:
-    """A DDPM of digits: the network of ``digits_sit`` trained to predict noise, linear betas."""
-    path = ddpm_path(linear_alphas_cumprod(), DIGITS_DIT_UNIT)
-    return ConvertedModel(digits_network("digits-dit"), "noise", path)
-
+from dss_ray.models.spec import check_options, parse_spec
 
 ZOO: dict[str, Callable[..., VelocityModel]] = {
-    "digits-sit": digits_sit,
-    "digits-dit": digits_dit,
+    "digits-sit": shipped.digits_sit,
+    "digits-dit": shipped.digits_dit,
     "gaussian-mixture": gaussian.plane,
 }
+NAMED = ZOO | OFFICIAL
 
 
 def model_names() -> list[str]:
-    """The names of the zoo's models."""
+    """The names of the zoo's models, which need nothing else."""
     return list(ZOO)
 
 
-def check_model_name(name: str) -> None:
-    """Raise UsageError unless ``name`` is one of the zoo's or ``package.module:callable``."""
-    if name not in ZOO and not re.fullmatch(r"[\w.]+:\w+", name):
-        raise unknown("model", name, [*ZOO, "package.module:callable"])
+def check_model_name(spec: str) -> None:
+    """Raise UsageError unless ``spec`` names a known model or a ``package.module:callable``."""
+    name, _ = parse_spec(spec)
+    if name not in NAMED and not re.fullmatch(r"[\w.]+:\w+", name):
+        raise unknown("model", name, [*NAMED, "package.module:callable"])
 
 
 def load_model(name: str, device: str = "cpu", **kwargs: Any) -> VelocityModel:
     """The model of that name, checked against the protocol.
 
     Args:
-        name: one of ``model_names()``, or ``package.module:callable`` for a callable that
-            returns a model.
+        name: one of ``model_names()`` or ``OFFICIAL``, or ``package.module:callable`` for a
+            callable that returns a model; keyword arguments may follow as
+            ``NAME?key=value&key=value``.
         device: where its weights go, such as "cuda"; another than "cpu" needs a model with ``to``.
         kwargs: keyword arguments of the callable.
 
     Raises:
-        UsageError: if the name is unknown.
+        UsageError: if the name or an option is unknown.
+        FileError: if a file that an option names is missing, corrupt, or of another model.
         ModelError: if the callable cannot be imported, fails, or returns no velocity model.
     """
     check_model_name(name)
-    build = ZOO[name] if name in ZOO else imported(name)
+    name, options = parse_spec(name)
+    kwargs = options | kwargs
+    build = NAMED[name] if name in NAMED else imported(name)
+    check_options(name, build, kwargs)
     try:
         model = build(**kwargs)
         if device != "cpu":
@@ -101,7 +64,7 @@ def load_model(name: str, device: str = "cpu", **kwargs: Any) -> VelocityModel:
             f"model '{name}': {explain(error)} (called with {kwargs}{place})"
         ) from error
     check_attributes(name, model)
-    if name not in ZOO:
+    if name not in NAMED:
         check_call(name, model)
     return cast(VelocityModel, model)
 

@@ -10,7 +10,7 @@ from dss_ray.records.rows import Row, append_row
 from dss_ray.tune.folder import freeze, place
 
 SPACE = """
-models: [digits-sit, "dss_ray.models.zoo:digits_sit"]
+models: [digits-sit, "dss_ray.models.shipped:digits_sit"]
 trials: 7
 search:
   nfe: {choice: [4, 5, 6]}

@@ -31,7 +31,7 @@ def model():
 
 def random_extractor(seed):
     torch.manual_seed(seed)
-    return Extractor("digits-cnn", digits_cnn(), 48)
+    return Extractor("digits-cnn", digits_cnn())
 
 
 @pytest.fixture(scope="session")

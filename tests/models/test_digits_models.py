@@ -9,6 +9,7 @@ from dss_ray.evaluation.frechet import frechet_distance
 from dss_ray.evaluation.statistics import Statistics
 from dss_ray.models import digits
 from dss_ray.models.features import load_extractor
+from dss_ray.models.labelled import decode
 from dss_ray.models.noise import start_states
 from dss_ray.models.zoo import load_model
 from dss_ray.solver.classical import classical_table
@@ -42,16 +43,16 @@ def to_nearest(images, others):
 def test_a_foreign_classifier_names_97_percent_of_the_samples_as_their_label(samples):
     images, label = samples
     real = digits.images()
-    classifier = SVC(C=10).fit(digits.decode(real.images).flatten(1), real.labels)
+    classifier = SVC(C=10).fit(decode(real.images).flatten(1), real.labels)
     assert (classifier.predict(images.flatten(1)) == label.numpy()).mean() >= 0.97
 
 
 def test_samples_are_as_far_from_the_training_digits_as_held_out_ones(
     samples, record_testsuite_property
 ):
-    training = digits.decode(TRAINING.images)
+    training = decode(TRAINING.images)
     ours = to_nearest(samples[0], training).median()
-    real = to_nearest(digits.decode(HELD_OUT.images), training).median()
+    real = to_nearest(decode(HELD_OUT.images), training).median()
     record_testsuite_property("median distance to the nearest training digit", float(ours))
     record_testsuite_property("that of held-out digits", float(real))
     assert 0.9 < ours / real < 1.2
@@ -63,7 +64,7 @@ def test_samples_are_as_near_to_held_out_digits_as_training_digits_are(
     extractor = load_extractor("digits-cnn")
     ours, training, held_out = (
         Statistics.of(extractor(images))
-        for images in (samples[0], digits.decode(TRAINING.images), digits.decode(HELD_OUT.images))
+        for images in (samples[0], decode(TRAINING.images), decode(HELD_OUT.images))
     )
     distance = frechet_distance(ours, held_out)
     record_testsuite_property("FID[digits-cnn] to held-out digits", distance)

@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from dss_ray.errors import FileError
-from dss_ray.models import checkpoint, train
+from dss_ray.models import checkpoint, digits, train
 from dss_ray.models.conventions import ddpm_path, linear_alphas_cumprod
+from dss_ray.models.labelled import decode
 from dss_ray.models.recipes import RECIPES, flow_loss, noise_loss
+from dss_ray.models.shipped import DIGITS_DIT_UNIT
 from dss_ray.models.sit import SiT, SiTSettings
-from dss_ray.models.zoo import DIGITS_DIT_UNIT
 
 TINY = SiTSettings(8, 4, 1, 8, 1, 2, 2.0, 10, learn_sigma=False)
 
@@ -80,8 +81,8 @@ def test_a_short_training_ships_half_precision_weights_that_learnt(tmp_path, mon
     assert {weight.dtype for weight in weights.values()} == {torch.float16}
     network = short.build()
     network.load_state_dict(weights)
-    data = train.digits.images("held-out")
-    named = network(train.digits.decode(data.images)).argmax(1)
+    data = digits.images("held-out")
+    named = network(decode(data.images)).argmax(1)
     assert (named == data.labels).float().mean() > 0.8
 
 

@@ -93,10 +93,18 @@ def test_what_cannot_be_imported_or_called_is_named(module):
         load_model("no_such_package.models:build")
     with pytest.raises(ModelError, match="must be a callable, found nothing"):
         load_model(f"{module(GOOD)}:Modle")
-    with pytest.raises(ModelError, match="unexpected keyword argument"):
+    with pytest.raises(UsageError, match="takes no options, got 'size'"):
         load_model("gaussian-mixture", size=3)
+    with pytest.raises(UsageError, match="did you mean 'factor'"):
+        load_model(f"{module(GOOD)}:Model?facter=2")
     with pytest.raises(ModelError, match=r"cannot import .*SyntaxError"):
         load_model(f"{module('def (')}:Model")
+
+
+def test_keyword_arguments_follow_the_name(module):
+    x = torch.ones(1, 2)
+    model = load_model(f"{module(GOOD)}:Model?factor=2.5")
+    assert torch.equal(model(x, torch.tensor(0.5), None), 2.5 * x)
 
 
 @pytest.mark.parametrize("name", ["digits-stt", "my.module", "a b:c", ":build"])
