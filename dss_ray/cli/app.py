@@ -9,6 +9,7 @@ import typer
 
 from dss_ray.cli import catalogue, handover, measure, runs
 from dss_ray.cli.search import search
+from dss_ray.cli.transfer import transfer
 from dss_ray.cli.verb import WRONG, complain, terminate_as_interrupt
 
 COMMANDS = (
@@ -19,6 +20,7 @@ COMMANDS = (
     search,
     measure.evaluate,
     measure.sample,
+    transfer,
     handover.export,
     handover.reference,
     catalogue.models,

@@ -50,6 +50,15 @@ Picture = Annotated[Path, Option("-o", "--out", help="PNG file to write.")]
 Pictures = Annotated[int, Option("--samples", min=1, help="Pictures in each row.")]
 Compare = Annotated[str, Option(help="Solvers of further rows on the same noises: ab2,teacher.")]
 
+# transfer
+Solvers = Annotated[
+    list[str] | None, Argument(help="Bundle files; one is searched per model if left out.")
+]
+Models = Annotated[str, Option(help="Models to measure on: digits-sit,digits-dit.")]
+TransferNfe = Annotated[str, Option("--nfe", help="Step counts to search.")]
+TransferName = Annotated[str, Option("--name", help="Of runs/NAME.")]
+TransferSamples = Annotated[int, Option("--samples", min=16, help="Samples per seed and cell.")]
+
 # sweep, leaderboard and ui
 Space = Annotated[str, Argument(help="A YAML file, or a shipped space such as digits.")]
 SweepName = Annotated[str | None, Option("--name", help="Of runs/NAME; the file's if left out.")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -99,6 +99,8 @@ class SweepSettings(Frozen):
         search: the space.
     """
 
+    MAY_CHANGE: ClassVar[frozenset[str]] = frozenset({"trials", "time_budget", "concurrency"})
+
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
     models: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct)]
     trials: Count = 50
@@ -178,7 +180,7 @@ def override(document: dict[str, Any], key: str, value: Any, source: str) -> Non
 def check_names(settings: SweepSettings) -> None:
     """Every model, method, grid, start and objective that the settings name exists."""
     for model in settings.models:
-        located("models", check_model, settings, model)
+        located("models", check_model, settings.evaluation.judge(), model)
     for name in settings.baselines.methods:
         require_known("classical method", name, CLASSICAL, "baselines.methods")
     for dimension in settings.space():
@@ -202,9 +204,9 @@ def check_grid(spec: str) -> None:
         make_grid(spec, 2)
 
 
-def check_model(settings: SweepSettings, name: str) -> None:
+def check_model(judge: Judge, name: str) -> None:
     """Raise unless the model can be loaded and has an extractor that knows the statistics."""
-    guided, judge = guide(load_model(name), 1.0), settings.evaluation.judge()
+    guided = guide(load_model(name), 1.0)
     judge.extractor(guided)
     if judge.statistics:
         judge.reference(guided)

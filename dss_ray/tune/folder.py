@@ -1,4 +1,4 @@
-"""The folder of a sweep, ``runs/NAME``: claimed once, resumed with the same settings, locked."""
+"""The folder ``runs/NAME`` of a sweep or a transfer: claimed once, resumed alike, locked."""
 
 import fcntl
 import json
@@ -10,14 +10,15 @@ from pathlib import Path
 
 from dss_ray.bundle import software_versions
 from dss_ray.config.sweep import SweepSettings
+from dss_ray.config.transfer import TransferSettings
 from dss_ray.errors import FileError, UsageError
 from dss_ray.records.runs import RUNS
 
 MANIFEST = "manifest.json"
-MAY_CHANGE = {"trials", "time_budget", "concurrency"}  # on resume; all else would mix results
+Settings = SweepSettings | TransferSettings
 
 
-def place(settings: SweepSettings, resume: bool) -> Path:
+def place(settings: Settings, resume: bool) -> Path:
     """The folder of a new sweep, or of an earlier one whose settings are the same; nothing is made.
 
     Raises:
@@ -34,7 +35,7 @@ def place(settings: SweepSettings, resume: bool) -> Path:
     return folder
 
 
-def freeze(folder: Path, settings: SweepSettings) -> None:
+def freeze(folder: Path, settings: Settings) -> None:
     """Write the settings of a new sweep down, with an identity and the software's versions."""
     manifest = {
         "id": uuid.uuid4().hex,
@@ -46,8 +47,8 @@ def freeze(folder: Path, settings: SweepSettings) -> None:
     draft.replace(folder / MANIFEST)
 
 
-def check_same(frozen: Path, settings: SweepSettings) -> None:
-    """Refuse to resume with other settings than the frozen ones, budgets excepted."""
+def check_same(frozen: Path, settings: Settings) -> None:
+    """Refuse to resume with other settings, except those whose change mixes no results."""
     try:
         earlier = dict(json.loads(frozen.read_text())["settings"])
     except OSError:
@@ -58,10 +59,10 @@ def check_same(frozen: Path, settings: SweepSettings) -> None:
     except (ValueError, KeyError, TypeError, RecursionError):
         raise FileError(f"{frozen}: no readable settings; restore it or use a new --name") from None
     for key, value in settings.model_dump(mode="json").items():
-        if key not in MAY_CHANGE and earlier.get(key) != value:
+        if key not in settings.MAY_CHANGE and earlier.get(key) != value:
             raise UsageError(
                 f"sweep '{settings.name}': '{key}' differs from the earlier run, and only "
-                f"{', '.join(sorted(MAY_CHANGE))} may change on --resume; use a new --name"
+                f"{', '.join(sorted(settings.MAY_CHANGE))} may change on --resume; use a new --name"
             )
 
 

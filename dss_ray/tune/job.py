@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
 import torch
 
 import dss_ray
-from dss_ray.api import named_bundle, search, span
+from dss_ray.api import named_bundle, search
 from dss_ray.bundle import Bundle
 from dss_ray.config.space import SETTINGS, Value
 from dss_ray.config.sweep import Baselines, Evaluation
@@ -29,14 +27,10 @@ from dss_ray.models.teacher import Teacher
 from dss_ray.models.zoo import load_model
 from dss_ray.records.rows import Row
 from dss_ray.search.result import SearchSettings
-from dss_ray.solver.classical import baseline_tables
-from dss_ray.solver.grids import make_grid
-from dss_ray.solver.published import published_names, published_table
 from dss_ray.solver.sampling import sample
-from dss_ray.solver.table import SolverTable
+from dss_ray.tune.baselines import Kind, screened
 from dss_ray.tune.outcome import Judged, Outcome, Pictures
 
-ENDS = 1e-3  # how much of a discrete model's time range a continuous one's table may leave out
 PICTURES = 10  # samples shown of each solver, one of each of the first labels
 
 
@@ -103,9 +97,10 @@ def run_job(job: Job) -> Outcome:
     began, network = time.perf_counter(), Meter.process_seconds
     guided = guide(load(job.model, job.device), float(job.values.get("guidance", 1.0)))
     if job.kind == "baseline":
+        found = screened(guided, int(job.values["nfe"]), job.baselines)
         solvers = [
             (kind, grid, named_bundle(name, table, guided.scale))
-            for kind, name, grid, table in screened(job, guided)
+            for kind, name, grid, table in found
         ]
     else:
         bundle = searched(job)
@@ -125,50 +120,6 @@ def searched(job: Job) -> Bundle:
     own = {name: values[name] for name in ("method", "guidance", "grid", "start") if name in values}
     settings = SearchSettings(**{name: values[name] for name in SETTINGS if name in values})  # type: ignore[arg-type]
     return search(load(job.model, job.device), int(values["nfe"]), settings=settings, **own)  # type: ignore[arg-type]
-
-
-Kind = Literal["searched", "classical", "published"]
-Candidate = tuple[Kind, str, str | None, SolverTable]  # kind, name, grid, table
-
-
-def candidates(job: Job, guided: GuidedModel) -> Iterator[Candidate]:
-    """Every classical method on every grid, and the published tables, at the job's NFE."""
-    nfe = int(job.values["nfe"])
-    for grid in job.baselines.grids:
-        knots = make_grid(grid, nfe, guided.t_min, guided.t_max)
-        for name, table in baseline_tables(knots).items():
-            if name in job.baselines.methods:
-                yield "classical", name, grid, table
-    for name in published_names():
-        table = published_table(name)
-        if table.nfe == nfe and covers(table, guided):
-            yield "published", name, None, table
-
-
-def covers(table: SolverTable, guided: GuidedModel) -> bool:
-    """Whether a table stays in the model's time range and runs from end to end of it, nearly."""
-    (first, last), begin, end = span(table), guided.t_min, guided.t_max
-    return begin <= first < begin + ENDS and end - ENDS < last <= end
-
-
-def screened(job: Job, guided: GuidedModel) -> list[Candidate]:
-    """The candidates with the least rmse on a few search noises: some classical, one published."""
-    count = job.baselines.samples
-    teacher = Teacher(guided, "search", 0)
-    (noise, label), ends = teacher.noise(0, count), teacher.ends(0, count)
-    meter, ranked = Meter(guided), list[tuple[float, Candidate]]()
-    with torch.no_grad():
-        for candidate in candidates(job, guided):
-            states = sample(meter, candidate[-1], noise, label)
-            ranked.append((float((states - ends).square().mean()), candidate))
-    ranked = sorted(
-        (entry for entry in ranked if entry[0] < float("inf")), key=lambda entry: entry[0]
-    )
-    keep: dict[Kind, int] = {"classical": job.baselines.keep, "published": 1}
-    return [
-        entry for kind, most in keep.items()
-        for entry in [one for _, one in ranked if one[0] == kind][:most]
-    ]  # fmt: skip
 
 
 def judged(job: Job, guided: GuidedModel, kind: Kind, grid: str | None, bundle: Bundle) -> Judged:

@@ -7,7 +7,8 @@ import pytest
 from dss_ray.config.sweep import Baselines, Evaluation
 from dss_ray.errors import UsageError
 from dss_ray.models.guidance import guide
-from dss_ray.tune.job import Job, load, run_job, screened
+from dss_ray.tune.baselines import screened
+from dss_ray.tune.job import Job, load, run_job
 from dss_ray.tune.outcome import Outcome
 
 EVALUATION = Evaluation(samples=64, final_samples=64)
@@ -38,7 +39,7 @@ def test_a_key_is_the_same_for_equal_jobs_and_another_for_each_change() -> None:
 
 def test_a_baseline_job_keeps_the_best_two_methods_and_grids_by_rmse() -> None:
     guided = guide(load("digits-sit"), 1.0)
-    kept = [(kind, name, grid) for kind, name, grid, _ in screened(job("baseline"), guided)]
+    kept = [(kind, name, grid) for kind, name, grid, _ in screened(guided, 4, BASELINES)]
     assert [kind for kind, *_ in kept] == ["classical", "classical"]  # no published one at NFE 4
     rows = [result.row for result in run_job(job("baseline")).results]
     assert {(row.kind, row.solver, row.grid) for row in rows} == set(kept)
