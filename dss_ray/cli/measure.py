@@ -91,7 +91,7 @@ def load(
     """Solver and model; a guidance that is given replaces a bundle's own."""
     with stage(f"loading {model}"):
         from dss_ray import api
-        from dss_ray.config.sweep import check_grid, located
+        from dss_ray.config.checks import check_grid, located
 
         network = api.load_model(model)
         located("--grid", check_grid, grid)

@@ -9,6 +9,7 @@ from dss_ray.cli.verb import DONE, INTERRUPTED, Result, verb
 from dss_ray.errors import FileError
 
 if TYPE_CHECKING:  # slow to import, and --help needs none of it
+    from dss_ray.config.model_options import Absent
     from dss_ray.config.space import Dimension
     from dss_ray.config.sweep import SweepSettings
     from dss_ray.tune.sweep import SweepSummary
@@ -32,20 +33,21 @@ def sweep(
     budgets = {"trials": trials, "time_budget": time_budget, "concurrency": concurrency}
     overrides |= {key: v for key, v in ({"name": name} | budgets).items() if v is not None}
     with stage(f"checking {space}"):
-        from dss_ray.config.sweep import load_sweep
+        from dss_ray.config.read import load_sweep, plan_sweep
         from dss_ray.tune.sweep import run_sweep
 
+        if dry_run:
+            return plan(*plan_sweep(space, overrides))
         settings = load_sweep(space, overrides)
-    if dry_run:
-        return plan(settings)
     return finished(run_sweep(settings, address=address, resume=resume))
 
 
-def plan(settings: "SweepSettings") -> Result:
-    """What a sweep would do."""
+def plan(settings: "SweepSettings", absent: "list[Absent]") -> Result:
+    """What a sweep would do, and which paths have to be set before it can."""
     from rich.console import Group
     from rich.table import Table
 
+    from dss_ray.models.spec import short
     from dss_ray.tune.sweep import baseline_jobs
 
     dimensions = [dimension_row(dimension) for dimension in settings.space()]
@@ -55,20 +57,24 @@ def plan(settings: "SweepSettings") -> Result:
         "trials": settings.trials * len(settings.models),
         "baselines": sum(1 for _ in baseline_jobs(settings)),
         "dimensions": dimensions,
+        "absent": [{"key": key, "path": path} for key, path in absent],
     }
     table = Table("dimension", "values", "only when", box=None, pad_edge=False)
     for row in dimensions:
-        values = ", ".join(map(str, row["choice"])) if row["choice"] else range_text(row)
+        values = ", ".join(map(short, map(str, row["choice"]))) if row["choice"] else range_text(row)
         when = ", ".join(f"{key} is {' or '.join(map(str, v))}" for key, v in row["when"].items())
         table.add_row(row["name"], values, when)
     evaluation = settings.evaluation
     text = (
-        f"{settings.name}: {document['trials']} trials on {', '.join(settings.models)}, "
+        f"{settings.name}: {document['trials']} trials on "
+        f"{', '.join(map(short, settings.models))}, "
         f"{evaluation.samples} samples each; {document['baselines']} baseline jobs of "
         f"{len(settings.baselines.methods)} methods on {len(settings.baselines.grids)} grids; "
         f"finalists on {len(evaluation.final_seeds)} seeds of {evaluation.final_samples} samples\n"
     )
-    return Result(document, Group(text, table))
+    lines = [f"--set {key}=PATH  (now {path}, which is not there)" for key, path in absent]
+    todo = ["to be set before it can run, here or in the file:", *lines] if absent else []
+    return Result(document, Group(text, table, *todo))
 
 
 def dimension_row(dimension: "Dimension") -> dict[str, Any]:

@@ -35,7 +35,7 @@ def search(
     with stage(f"loading {model}"):
         from dss_ray import api
         from dss_ray.bundle import save_bundle
-        from dss_ray.config.sweep import check_grid, located
+        from dss_ray.config.checks import check_grid, located
         from dss_ray.search.run import parse_chain
 
         network = api.load_model(model)

@@ -24,6 +24,7 @@ KEYS: dict[str, type] = {
     "method": str,
     "grid": str,
     "start": str,
+    "search_model": str,
 } | SETTINGS
 OPTIONS = ("choice", "range", "log", "step", "when")
 

@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, Field, ValidationError
 
 from dss_ray.bundle import load_bundle
-from dss_ray.config.sweep import Baselines, Count, Frozen, Seed, check_model, distinct, located
+from dss_ray.config.checks import check_model, located
+from dss_ray.config.sweep import Baselines, Count, Frozen, Seed, distinct
 from dss_ray.errors import UsageError
 from dss_ray.evaluation.judge import Judge
 from dss_ray.search.run import DEFAULT_METHOD, parse_chain

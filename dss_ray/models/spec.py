@@ -30,6 +30,11 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
     return name, options
 
 
+def short(spec: str) -> str:
+    """The name alone, as tables show it."""
+    return spec.partition("?")[0]
+
+
 def make_spec(name: str, options: Mapping[str, Any]) -> str:
     """The line that ``parse_spec`` takes apart, with the keys in their order."""
     parts = [f"{key}={quote(as_text(value), safe=PLAIN)}" for key, value in options.items()]

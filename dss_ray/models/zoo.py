@@ -26,9 +26,11 @@ def model_names() -> list[str]:
 
 
 def check_model_name(spec: str) -> None:
-    """Raise UsageError unless ``spec`` names a known model or a ``package.module:callable``."""
-    name, _ = parse_spec(spec)
-    if name not in NAMED and not re.fullmatch(r"[\w.]+:\w+", name):
+    """Raise UsageError unless ``spec`` names a known model, its options too, or a callable."""
+    name, options = parse_spec(spec)
+    if name in NAMED:
+        check_options(name, NAMED[name], options)
+    elif not re.fullmatch(r"[\w.]+:\w+", name):
         raise unknown("model", name, [*NAMED, "package.module:callable"])
 
 

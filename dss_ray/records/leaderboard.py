@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from dss_ray.models.spec import short
 from dss_ray.records.rows import Row, distance_name
 
 KINDS = ("searched", "classical", "published")
@@ -135,7 +136,7 @@ def render(board: Sequence[dict[str, Any]], title: str = "") -> Table:
 
 def front_name(entry: dict[str, Any]) -> str:
     """What tells the fronts of one leaderboard apart."""
-    return f"{entry['model']} {distance_name(entry['features'])}"
+    return f"{short(entry['model'])} {distance_name(entry['features'])}"
 
 
 def cells(entry: dict[str, Any]) -> list[Text]:

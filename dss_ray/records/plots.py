@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dss_ray.errors import UsageError
+from dss_ray.models.spec import short
 from dss_ray.records.leaderboard import best_of_each
 from dss_ray.records.rows import Row, distance_name
 from dss_ray.solver.sampling import differences
@@ -120,7 +121,7 @@ def plot_front(rows: Sequence[Row], path: Path, title: str = "") -> None:
     for number, (model, features) in enumerate(panels, start=1):
         axes = figure.add_subplot(1, len(panels), number)
         draw_front(axes, [row for row in done if (row.model, row.features) == (model, features)])
-        axes.set_title(" ".join(filter(None, [title, model])), fontsize=10)
+        axes.set_title(" ".join(filter(None, [title, short(model)])), fontsize=10)
         axes.set_ylabel(distance_name(features))
     width = figure.get_figwidth()
     figure.subplots_adjust(left=0.75 / width, right=1 - 0.15 / width, bottom=0.13, top=0.92)

@@ -8,6 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from dss_ray.models.spec import short
 from dss_ray.records.rows import Row
 
 SOURCE = "searched_on"  # the parameter that says where a solver comes from
@@ -46,14 +47,14 @@ def render_transfer(rows: Sequence[Row], metric: str, title: str) -> Table:
     models = list(dict.fromkeys(row.model for row in rows))
     table = Table("NFE", "searched on", box=SIMPLE_HEAD, pad_edge=False, title=title)
     for model in models:
-        table.add_column(model, justify="right")
+        table.add_column(short(model), justify="right")
     cells = ratios(rows, metric)
     for nfe in sorted({row.nfe for row in rows}):
         for number, source in enumerate(sources(rows)):
             found = [cells.get((nfe, source, model)) for model in models]
             if any(value is not None for value in found):
                 shown = [Text("-") if v is None else Text(f"{v:.2f}", style(v)) for v in found]
-                table.add_row("" if number else str(nfe), source, *shown)
+                table.add_row("" if number else str(nfe), short(source), *shown)
         table.add_section()
     return table
 

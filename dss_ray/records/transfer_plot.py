@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dss_ray.models.spec import short
 from dss_ray.records.plots import new_figure
 from dss_ray.records.rows import Row
 from dss_ray.records.transfer import Cells, ratios, sources
@@ -64,5 +65,5 @@ def draw_cells(
                 clip_on=False,
             )
     axes.set_title(f"{nfe} steps", fontsize=9)
-    axes.set_xticks(range(len(models)), models, rotation=30, ha="right", fontsize=8)
-    axes.set_yticks(range(len(origins)), origins, fontsize=8)
+    axes.set_xticks(range(len(models)), map(short, models), rotation=30, ha="right", fontsize=8)
+    axes.set_yticks(range(len(origins)), map(short, origins), fontsize=8)

@@ -27,6 +27,7 @@ from dss_ray.models.teacher import Teacher
 from dss_ray.models.zoo import load_model
 from dss_ray.records.rows import Row
 from dss_ray.search.result import SearchSettings
+from dss_ray.solver.respan import respanned
 from dss_ray.solver.sampling import sample
 from dss_ray.tune.baselines import Kind, screened
 from dss_ray.tune.outcome import Judged, Outcome, Pictures
@@ -63,6 +64,7 @@ class Job:
             "kind": self.kind,
             "model": load(self.model).fingerprint,
             "values": self.values,
+            "searched_on": load(self.search_model).fingerprint,
             "samples": self.evaluation.samples,
             "seed": self.evaluation.seed,
             "reference": self.reference_digest(),
@@ -70,6 +72,11 @@ class Job:
         }
         text = json.dumps(document, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def search_model(self) -> str:
+        """The model to search on: the one to judge on, unless the values name another."""
+        return str(self.values.get("search_model", self.model))
 
     def reference_digest(self) -> str:
         """Hash of what the distance is measured with and from."""
@@ -115,11 +122,19 @@ def run_job(job: Job) -> Outcome:
 
 
 def searched(job: Job) -> Bundle:
-    """Search as the job's values say."""
+    """Search as the job's values say; what another model brought is made to fit this one."""
     values = job.values
     own = {name: values[name] for name in ("method", "guidance", "grid", "start") if name in values}
     settings = SearchSettings(**{name: values[name] for name in SETTINGS if name in values})  # type: ignore[arg-type]
-    return search(load(job.model, job.device), int(values["nfe"]), settings=settings, **own)  # type: ignore[arg-type]
+    bundle = search(
+        load(job.search_model, job.device),
+        int(values["nfe"]),
+        settings=settings,
+        **own,  # type: ignore[arg-type]
+    )
+    model = load(job.model, job.device)
+    table = respanned(bundle.table, model.t_min, model.t_max)
+    return bundle.model_copy(update={"table": table})
 
 
 def judged(job: Job, guided: GuidedModel, kind: Kind, grid: str | None, bundle: Bundle) -> Judged:

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from dss_ray.models.spec import short
 from dss_ray.records.leaderboard import best_of_each
 from dss_ray.records.rows import Row, distance_name
 
@@ -97,7 +98,7 @@ class Progress:
                 figures = f"{distance_name(row.features)} {row.fid:.3f}", f"{row.rmse:.4f}"
                 style = "bold" if row.searched else "dim"
                 name = f"{row.solver} on {row.grid}" if row.grid else row.solver
-                cells = [row.model, str(row.nfe), row.kind, name, f"{row.guidance:g}", *figures]
+                cells = [short(row.model), str(row.nfe), row.kind, name, f"{row.guidance:g}", *figures]
                 table.add_row(*cells, style=style)
         return Group(table, Text(self.status()))
 

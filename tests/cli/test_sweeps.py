@@ -5,7 +5,7 @@ import pytest
 
 from dss_ray.api import load_solver
 from dss_ray.bundle import load_bundle, save_bundle
-from dss_ray.config.sweep import load_sweep
+from dss_ray.config.read import load_sweep
 from dss_ray.records.rows import Row, append_row
 from dss_ray.tune.folder import freeze, place
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from dss_ray.config.read import load_sweep, space_names
 from dss_ray.config.space import parse_space
-from dss_ray.config.sweep import load_sweep, space_names
 from dss_ray.errors import FileError, UsageError
 
 GOOD = """

@@ -1,0 +1,88 @@
+"""Checks that every name in the settings of a sweep means something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dss_ray.config.space import SETTINGS, Dimension
+from dss_ray.config.sweep import SweepSettings
+from dss_ray.errors import UsageError, require_known
+from dss_ray.evaluation.judge import Judge
+from dss_ray.models.guidance import guide
+from dss_ray.models.zoo import check_model_name, load_model
+from dss_ray.search.objective import parse_loss
+from dss_ray.search.result import TARGETS, SearchSettings
+from dss_ray.search.run import parse_chain
+from dss_ray.search.space import SPACES
+from dss_ray.solver.classical import CLASSICAL
+from dss_ray.solver.grids import make_grid
+
+
+def check_names(settings: SweepSettings, load: bool) -> None:
+    """Every model, method, grid, start and objective that the settings name exists.
+
+    Models are loaded, unless files of theirs are not there.
+    """
+    for model in settings.models:
+        located("models", check_model_name, model)
+        if load:
+            located("models", check_model, settings.evaluation.judge(), model)
+    for name in settings.baselines.methods:
+        require_known("classical method", name, CLASSICAL, "baselines.methods")
+    for dimension in settings.space():
+        check = CHECKS.get(dimension.name)
+        for value in dimension.choices if check else ():
+            located(f"search.{dimension.name}", check, str(value))
+        located(f"search.{dimension.name}", check_number, dimension)
+    for grid in settings.baselines.grids:
+        located("baselines.grids", make_grid, grid, max(nfes(settings)))
+
+
+def nfes(settings: SweepSettings) -> list[int]:
+    """The least and the largest NFE of the space."""
+    nfe = next(dimension for dimension in settings.space() if dimension.name == "nfe")
+    return [int(value) for value in nfe.choices or (nfe.low, nfe.high)]
+
+
+def check_grid(spec: str) -> None:
+    """Raise unless ``spec`` is a grid or "auto"."""
+    if spec != "auto":
+        make_grid(spec, 2)
+
+
+def check_model(judge: Judge, name: str) -> None:
+    """Raise unless the model can be loaded and has an extractor that knows the statistics."""
+    guided = guide(load_model(name), 1.0)
+    judge.extractor(guided)
+    if judge.statistics:
+        judge.reference(guided)
+
+
+def check_number(dimension: Dimension) -> None:
+    """Raise unless the ends of a numeric key are numbers that a search can work with."""
+    for value in dimension.choices or (dimension.low, dimension.high):
+        if dimension.name == "nfe":
+            make_grid("uniform", int(value))
+        elif dimension.name in SETTINGS and dimension.kind is not str:
+            SearchSettings(**{dimension.name: dimension.kind(value)})
+
+
+CHECKS: dict[str, Callable[[str], Any]] = {
+    "method": parse_chain,
+    "search_model": check_model_name,
+    "grid": check_grid,
+    "start": lambda name: require_known("starting table", name, CLASSICAL),
+    "objective": lambda name: require_known("objective", name, TARGETS),
+    "loss": parse_loss,
+    "space": lambda name: require_known("space", name, ("auto", *SPACES)),
+}
+
+
+def located(place: str, check: Callable[..., Any] | None, *values: Any) -> None:
+    """Run ``check`` and put the place before its complaint."""
+    try:
+        if check:
+            check(*values)
+    except UsageError as error:
+        raise UsageError(f"{place}: {error}") from None
