@@ -1,13 +1,32 @@
-"""The one door to diffusers: parts of its pipelines from local folders."""
+"""The one door to diffusers: pipelines in local folders, and their parts."""
 
+import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
 
 from dss_ray.errors import FileError, UsageError
 
 CONFIG = "config.json"
+INDEX = "model_index.json"  # of a whole pipeline
+SCHEDULER = "scheduler/scheduler_config.json"
+UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError)
+
+
+def library(wanted: str) -> ModuleType:
+    """The package diffusers, or UsageError that says how to install it for ``wanted``."""
+    try:
+        import diffusers
+    except ImportError as error:
+        raise UsageError(
+            f"{wanted} comes from diffusers ({error}); pip install 'dss_ray[diffusers]'"
+        ) from None
+    module: ModuleType = diffusers
+    return module
 
 
 def load_part(kind: str, folder: str, dtype: str = "float32") -> Any:
@@ -19,31 +38,99 @@ def load_part(kind: str, folder: str, dtype: str = "float32") -> Any:
         UsageError: if diffusers is not installed.
         FileError: if the folder is missing, incomplete or holds another class.
     """
+    maker = getattr(library(kind), kind)
+    check_folder(kind, folder)
     try:
-        import diffusers
-    except ImportError as error:
-        raise UsageError(
-            f"{kind} comes from diffusers ({error}); pip install 'dss_ray[diffusers]'"
-        ) from None
+        part, report = maker.from_pretrained(
+            Path(folder),
+            torch_dtype=getattr(torch, dtype),
+            local_files_only=True,
+            use_safetensors=True,
+            low_cpu_mem_usage=False,
+            output_loading_info=True,
+        )
+    except (*UNREADABLE, SafetensorError) as error:
+        raise unreadable(kind, folder, error) from None
+    if missing := report["missing_keys"]:  # diffusers fills them with random numbers
+        raise FileError(
+            f"{folder}: its {kind} lacks {sorted(missing)[0]} ({len(missing)} weights are "
+            "missing); fetch it again"
+        )
+    # SD3 keeps the type of its file, whatever was asked for; diffusers' own ``to`` would warn
+    return nn.Module.to(part, getattr(torch, dtype)).requires_grad_(False).eval()
+
+
+def check_folder(kind: str, folder: str) -> None:
+    """Raise FileError unless ``folder`` holds a config of ``kind`` and safetensors beside it."""
     path = Path(folder)
     if not (path / CONFIG).is_file():
         raise FileError(
             f"{folder}: expected the folder of a diffusers {kind}, found no {CONFIG}; "
             "name the folder that holds it, such as a pipeline's 'vae' or 'transformer'"
         )
-    maker = getattr(diffusers, kind)
     try:
-        found = maker.load_config(path).get("_class_name", kind)
-        if found != kind:
-            raise FileError(f"{folder}: expected a diffusers {kind}, found a {found}")
-        part = maker.from_pretrained(
-            path,
-            torch_dtype=getattr(torch, dtype),
-            local_files_only=True,
-            use_safetensors=True,
-            low_cpu_mem_usage=False,
+        found = json.loads((path / CONFIG).read_text()).get("_class_name", kind)
+    except UNREADABLE as error:
+        raise unreadable(kind, folder, error) from None
+    if found != kind:
+        raise FileError(f"{folder}: expected a diffusers {kind}, found a {found}; name its folder")
+    if not any(path.glob("*.safetensors")):
+        raise FileError(
+            f"{folder}: no readable {kind} (no .safetensors file beside {CONFIG}); fetch them, or "
+            "save it again with save_pretrained"
         )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        reason = str(error).strip().split("\n")[0][:300]
-        raise FileError(f"{folder}: no readable {kind} ({reason}); fetch it again") from None
-    return part.requires_grad_(False).eval()
+
+
+def unreadable(kind: str, folder: str, error: Exception) -> FileError:
+    """The error for a folder that diffusers cannot read."""
+    reason = (str(error).strip() or repr(error)).split("\n")[0][:300]
+    return FileError(f"{folder}: no readable {kind} ({reason}); fetch it again")
+
+
+def load_alphas_cumprod(folder: str) -> Tensor:
+    """The squares of a (K,), data first, of the scheduler of a pipeline that predicts the noise.
+
+    Raises:
+        UsageError: if diffusers is not installed.
+        FileError: if there is no scheduler, or it is not one of discrete noise prediction.
+    """
+    path = Path(folder) / SCHEDULER
+    schedulers = library("a scheduler")
+    if not path.is_file():
+        raise FileError(f"{path}: expected a pipeline's scheduler, found none; fetch it, too")
+    try:
+        name = json.loads(path.read_text())["_class_name"]
+        scheduler = getattr(schedulers, name).from_pretrained(path.parent, local_files_only=True)
+    except UNREADABLE as error:
+        raise unreadable("scheduler", str(path), error) from None
+    prediction = scheduler.config.get("prediction_type", "epsilon")
+    alphas = getattr(scheduler, "alphas_cumprod", None)
+    if prediction != "epsilon" or alphas is None or not alphas.min() > 0:
+        raise FileError(
+            f"{path}: expected a scheduler with betas and the prediction_type 'epsilon', found a "
+            f"{name} with '{prediction}'; name the folder of a model that predicts the noise"
+        )
+    found: Tensor = alphas
+    return found
+
+
+def load_text_pipeline(folder: str) -> Any:
+    """The pipeline in ``folder`` without its transformer and autoencoder: enough to read prompts.
+
+    Raises:
+        UsageError: if diffusers is not installed.
+        FileError: if the folder holds no pipeline.
+    """
+    path = Path(folder)
+    diffusers = library("a pipeline")
+    if not (path / INDEX).is_file():
+        raise FileError(
+            f"{folder}: expected the folder of a diffusers pipeline, found no {INDEX}; name the "
+            "folder that holds it, as save_pretrained of a pipeline writes it"
+        )
+    try:
+        return diffusers.DiffusionPipeline.from_pretrained(
+            path, transformer=None, vae=None, local_files_only=True, use_safetensors=True
+        )
+    except (*UNREADABLE, ImportError, SafetensorError) as error:
+        raise unreadable("pipeline", folder, error) from None

@@ -1,4 +1,4 @@
-"""Latents as images: the decoder of a diffusers AutoencoderKL in a local folder."""
+"""Latents as images: the decoder of a diffusers autoencoder in a local folder."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ class LatentDecoder(nn.Module):
     """Latents, as a network models them, to images in [0, 1].
 
     Args:
-        autoencoder: a diffusers AutoencoderKL.
+        autoencoder: a diffusers AutoencoderKL or AutoencoderDC.
 
     Attributes:
         fingerprint: hex digest of the weights and the scaling.
@@ -32,7 +32,10 @@ class LatentDecoder(nn.Module):
         )
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Images (B, 3, 8 H, 8 W) in [0, 1], float32, of latents (B, C, H, W), a few at a time."""
+        """Images (B, 3, 8 H, 8 W) in [0, 1], float32, of latents (B, C, H, W), a few at a time.
+
+        AutoencoderDC gives 32 H and 32 W.
+        """
         weight = next(self.autoencoder.parameters())
         images = [
             self.autoencoder.decode((part / self.scaling + self.shift).to(weight)).sample.float()
@@ -41,11 +44,11 @@ class LatentDecoder(nn.Module):
         return ((torch.cat(images) + 1) / 2).clamp(0, 1)
 
 
-def load_decoder(folder: str, dtype: str = "float32") -> LatentDecoder:
-    """The decoder of the AutoencoderKL in ``folder``, such as a pipeline's ``vae``.
+def load_decoder(folder: str, dtype: str = "float32", kind: str = "AutoencoderKL") -> LatentDecoder:
+    """The decoder of the autoencoder in ``folder``, such as a pipeline's ``vae``.
 
     Raises:
         UsageError: if diffusers is not installed.
         FileError: if the folder holds no such autoencoder.
     """
-    return LatentDecoder(load_part("AutoencoderKL", folder, dtype))
+    return LatentDecoder(load_part(kind, folder, dtype))

@@ -8,6 +8,7 @@ from typing import Any, cast
 from dss_ray.errors import DssError, ModelError, unknown
 from dss_ray.models import gaussian, shipped
 from dss_ray.models.conformity import check_attributes, check_call, explain
+from dss_ray.models.diffusers_models import DIFFUSERS
 from dss_ray.models.official import OFFICIAL
 from dss_ray.models.protocol import VelocityModel
 from dss_ray.models.spec import check_options, parse_spec
@@ -17,7 +18,7 @@ ZOO: dict[str, Callable[..., VelocityModel]] = {
     "digits-dit": shipped.digits_dit,
     "gaussian-mixture": gaussian.plane,
 }
-NAMED = ZOO | OFFICIAL
+NAMED = ZOO | OFFICIAL | DIFFUSERS
 
 
 def model_names() -> list[str]:
@@ -38,9 +39,9 @@ def load_model(name: str, device: str = "cpu", **kwargs: Any) -> VelocityModel:
     """The model of that name, checked against the protocol.
 
     Args:
-        name: one of ``model_names()`` or ``OFFICIAL``, or ``package.module:callable`` for a
-            callable that returns a model; keyword arguments may follow as
-            ``NAME?key=value&key=value``.
+        name: one of ``model_names()``, ``OFFICIAL`` or ``DIFFUSERS``, or
+            ``package.module:callable`` for a callable that returns a model; keyword arguments may
+            follow as ``NAME?key=value&key=value``.
         device: where its weights go, such as "cuda"; another than "cpu" needs a model with ``to``.
         kwargs: keyword arguments of the callable.
 
