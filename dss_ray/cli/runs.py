@@ -61,7 +61,9 @@ def plan(settings: "SweepSettings", absent: "list[Absent]") -> Result:
     }
     table = Table("dimension", "values", "only when", box=None, pad_edge=False)
     for row in dimensions:
-        values = ", ".join(map(short, map(str, row["choice"]))) if row["choice"] else range_text(row)
+        values = (
+            ", ".join(map(short, map(str, row["choice"]))) if row["choice"] else range_text(row)
+        )
         when = ", ".join(f"{key} is {' or '.join(map(str, v))}" for key, v in row["when"].items())
         table.add_row(row["name"], values, when)
     evaluation = settings.evaluation

@@ -98,7 +98,14 @@ class Progress:
                 figures = f"{distance_name(row.features)} {row.fid:.3f}", f"{row.rmse:.4f}"
                 style = "bold" if row.searched else "dim"
                 name = f"{row.solver} on {row.grid}" if row.grid else row.solver
-                cells = [short(row.model), str(row.nfe), row.kind, name, f"{row.guidance:g}", *figures]
+                cells = [
+                    short(row.model),
+                    str(row.nfe),
+                    row.kind,
+                    name,
+                    f"{row.guidance:g}",
+                    *figures,
+                ]
                 table.add_row(*cells, style=style)
         return Group(table, Text(self.status()))
 

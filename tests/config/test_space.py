@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dss_ray.config.read import load_sweep, space_names
+from dss_ray.config.read import load_sweep, plan_sweep, space_names
 from dss_ray.config.space import parse_space
 from dss_ray.errors import FileError, UsageError
 
@@ -21,9 +21,58 @@ def write(folder: Path, text: str) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("name", space_names())
-def test_every_shipped_space_is_valid(name: str) -> None:
+READY = ("digits", "digits-dit")  # their models ship
+LATER = sorted(set(space_names()) - set(READY))
+
+
+@pytest.mark.parametrize("name", READY)
+def test_spaces_of_shipped_models_are_valid(name: str) -> None:
     assert load_sweep(name).name == name
+    assert plan_sweep(name)[1] == []
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_other_spaces_lack_nothing_but_the_files_that_they_name(name: str) -> None:
+    settings, absent = plan_sweep(name)
+    assert settings.name == name
+    assert all(path.startswith("/path/to/") for _, path in absent)
+    assert any(key.startswith("model_options.") for key, _ in absent)
+    with pytest.raises(FileError, match=r"files that are not there: .*--set KEY=PATH"):
+        load_sweep(name)
+
+
+def test_a_path_is_set_by_its_key_and_no_longer_missed(tmp_path: Path) -> None:
+    weights = tmp_path / "SiT.pt"
+    weights.touch()
+    settings, absent = plan_sweep("sit_xl_256", {"model_options.sit-xl-256.path": str(weights)})
+    assert str(weights) in settings.models[0]
+    assert str(weights) in str(settings.search["search_model"])
+    assert "model_options.sit-xl-256.path" not in {key for key, _ in absent}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("{digits-dit: {a: 1}}", "digits-dit is named neither"),
+        ("{digits-sit: {a: 1}}", "takes no options, got 'a'"),
+        ("[digits-sit]", "expected a mapping of models"),
+        ("{digits-sit: 3}", "expected a mapping of models"),
+    ],
+)
+def test_options_of_models_are_checked(tmp_path: Path, options: str, expected: str) -> None:
+    path = write(tmp_path, f"{GOOD}\nmodel_options: {options}\n")
+    with pytest.raises(UsageError, match=expected):
+        plan_sweep(path)
+
+
+def test_options_follow_the_models_name_wherever_it_stands(tmp_path: Path) -> None:
+    text = GOOD.replace("nfe:", "search_model: {choice: [digits-sit, sit-s-256]}, nfe:")
+    path = write(tmp_path, f"{text}\nmodel_options: {{sit-s-256: {{path: /nowhere/a.pt}}}}\n")
+    settings, absent = plan_sweep(path)
+    assert settings.models == ("digits-sit",)
+    choice = settings.search["search_model"]["choice"]
+    assert choice == ["digits-sit", "sit-s-256?path=/nowhere/a.pt"]
+    assert absent == [("model_options.sit-s-256.path", "/nowhere/a.pt")]
 
 
 def test_the_name_is_the_files_stem_unless_the_file_or_an_override_says_otherwise(
