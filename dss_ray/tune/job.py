@@ -64,12 +64,13 @@ class Job:
             "kind": self.kind,
             "model": load(self.model).fingerprint,
             "values": self.values,
-            "searched_on": load(self.search_model).fingerprint,
             "samples": self.evaluation.samples,
             "seed": self.evaluation.seed,
             "reference": self.reference_digest(),
             "baselines": self.baselines.model_dump() if self.kind == "baseline" else None,
         }
+        if self.search_model != self.model:
+            document["searched_on"] = load(self.search_model).fingerprint
         text = json.dumps(document, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -70,6 +70,19 @@ def test_a_searched_row_says_what_it_cost() -> None:
     assert 0 < outcome.network_seconds < outcome.seconds * 1.5
 
 
+def test_a_solver_searched_on_another_model_is_made_to_fit_the_one_that_judges() -> None:
+    elsewhere = job(search_model="digits-dit")
+    assert elsewhere.key != job().key
+    (result,) = run_job(elsewhere).results
+    assert (result.row.model, result.bundle.model) == ("digits-sit", "digits-dit")
+    knots = result.bundle.table.knots
+    assert (float(knots[0]), float(knots[-1])) == (0.0, 1.0)
+    (home,) = run_job(job()).results
+    assert home.row.rmse is not None
+    assert result.row.rmse is not None
+    assert home.row.rmse < result.row.rmse < 2 * home.row.rmse
+
+
 def test_an_unknown_grid_fails_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="did you mean 'uniform'"):
         run_job(job(grid="unifrom"))
