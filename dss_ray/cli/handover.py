@@ -77,7 +77,7 @@ def reference(
     features: options.Features,
     out: options.StatisticsFile,
 ) -> Result:
-    """Make the image statistics that FID, precision and recall compare with."""
+    """Make the image statistics that FID, sFID, precision and recall compare with."""
     with stage(f"reading {images}"):
         from dss_ray.evaluation.images import read_images
         from dss_ray.evaluation.reference_statistics import reference_statistics, save_reference

@@ -13,7 +13,7 @@ from dss_ray.models.zoo import load_model
 from dss_ray.solver.classical import CLASSICAL
 
 SEARCH = ["search", "gaussian-mixture", "--nfe", "4", "--grid", "uniform", "--samples", "64"]
-DIGITS = ["--model", "digits-sit", "--samples", "16"]
+DIGITS = ["--model", "digits-sit", "--samples", "64"]
 
 
 def test_search_writes_the_bundle_whose_figures_it_prints(run):
@@ -122,7 +122,7 @@ def test_reference_writes_statistics_that_load(run):
 
 
 def test_evaluate_compares_with_the_statistics_that_reference_made(run):
-    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8)
     np.save("images.npy", images)
     run("reference", "images.npy", "--features=digits-cnn", "--out=s.npz")
     solver = ["evaluate", "ab2", "--nfe=3", *DIGITS, "--seeds=0", "--metrics=fid", "--json"]
