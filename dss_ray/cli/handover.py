@@ -87,4 +87,5 @@ def reference(
         made = reference_statistics(read_images(images), extractor, str(images))
         save_reference(made, out)
     document = {"path": str(out), "images": made.statistics.n, "features": features}
-    return Result(document, f"{out}: {made.statistics.n:,} images, features of {features}")
+    weights = f"{features} (weights {made.fingerprint[:8]})"
+    return Result(document, f"{out}: {made.statistics.n:,} images, features of {weights}")

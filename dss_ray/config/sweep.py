@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from dss_ray.config.space import SETTINGS, Dimension, parse_space
 from dss_ray.errors import FileError, UsageError, require_known, unknown
+from dss_ray.evaluation.demands import require_samples
 from dss_ray.evaluation.judge import Judge
 from dss_ray.models.guidance import guide
 from dss_ray.models.zoo import load_model
@@ -203,9 +204,11 @@ def check_grid(spec: str) -> None:
 
 
 def check_model(settings: SweepSettings, name: str) -> None:
-    """Raise unless the model can be loaded and has an extractor that knows the statistics."""
+    """Raise unless the model has an extractor that knows the statistics and has enough samples."""
     guided, judge = guide(load_model(name), 1.0), settings.evaluation.judge()
-    judge.extractor(guided)
+    extractor = judge.extractor(guided)
+    fewest = min(settings.evaluation.samples, settings.evaluation.final_samples)
+    require_samples(f"FID with {extractor.name}", fewest, extractor.dim)
     if judge.statistics:
         judge.reference(guided)
 

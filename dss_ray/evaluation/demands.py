@@ -73,13 +73,22 @@ def check_counts(
 ) -> None:
     """Refuse covariances of no more vectors than dimensions, which are singular."""
     name, dim = f"{metric} with {extractor.name}", compared.dim
-    if samples <= dim:
-        raise UsageError(
-            f"{name}: {samples} samples are too few for a covariance of {dim} dimensions; ask for "
-            f"more than {dim} (--samples)"
-        )
+    require_samples(name, samples, dim)
     if compared.n is not None and compared.n <= dim:
         raise UsageError(
             f"{reference.place}: {compared.n} images are too few for the covariance of {dim} "
             f"dimensions that {name} compares; take more than {dim} images: {REMEDY}"
+        )
+
+
+def require_samples(name: str, samples: int, dim: int) -> None:
+    """Refuse so few samples that their covariance is singular.
+
+    Raises:
+        UsageError: if ``samples`` are no more than ``dim``.
+    """
+    if samples <= dim:
+        raise UsageError(
+            f"{name}: {samples} samples are too few for a covariance of {dim} dimensions; ask for "
+            f"more than {dim} (--samples, or samples and final_samples of a sweep's evaluation)"
         )

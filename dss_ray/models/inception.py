@@ -60,15 +60,15 @@ def load_inception(path: str) -> Inception:
     """Inception with the weights in ``path``, a .pt, .pth or .safetensors file.
 
     Raises:
-        UsageError: if torch-fidelity is not installed.
+        UsageError: if torch-fidelity or a torchvision that fits torch is not installed.
         FileError: if the file is missing, corrupt, or belongs to another network.
     """
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # the latter from a torchvision of another torch
         raise UsageError(
-            f"feature extractor '{INCEPTION}' needs torch-fidelity ({error}): "
-            "`pip install 'dss_ray[inception]'`"
+            f"feature extractor '{INCEPTION}' needs torch-fidelity, and the torchvision that was "
+            f"built for torch {torch.__version__} ({error}): pip install 'dss_ray[inception]'"
         ) from None
     # torch-fidelity runs what a file's pickle says: it gets a copy of the tensors alone
     copy = BytesIO()
