@@ -139,7 +139,8 @@ def test_reference_writes_statistics_that_load(run):
     np.save("images.npy", images)
     made = run("reference", "images.npy", "--features=digits-cnn", "--out=s.npz", "--json").document
     assert made == {"path": "s.npz", "images": 40, "features": "digits-cnn"}
-    assert load_reference(Path("s.npz")).statistics.n == 40
+    loaded = load_reference(Path("s.npz"))
+    assert (loaded.statistics.n, loaded.require_spatial().dim) == (40, 112)
 
 
 def test_evaluate_compares_with_the_statistics_that_reference_made(run):
