@@ -15,6 +15,7 @@ from torch import Tensor
 from dss_ray.bundle import Bundle, SearchProvenance, load_bundle, software_versions
 from dss_ray.errors import UsageError, require_known, unknown
 from dss_ray.evaluation.chunk import ChunkResult, evaluate_chunk
+from dss_ray.evaluation.demands import fulfilled
 from dss_ray.evaluation.evaluate import EvaluationResult, combine
 from dss_ray.evaluation.figures import METRICS, Figure, figures, need_extractor, need_vectors
 from dss_ray.evaluation.images import decoded
@@ -251,17 +252,22 @@ def evaluate(
         model: on which model.
         samples: per seed.
         seeds: of the evaluation's noises.
-        metrics: of "fid", "precision", "recall" and "rmse" (to the converged reference).
+        metrics: of "fid", "sfid", "inception_score", "precision", "recall" and "rmse" (to the
+            converged reference).
         judge: extractor and statistics of all but "rmse"; the model's own by default.
         progress: called with the chunks done and those in all.
+
+    Raises:
+        UsageError: if a metric is unknown, or the extractor, its statistics or the number of
+            samples do not serve it.
     """
     for metric in metrics:
         require_known("metric", metric, METRICS)
     guided = guide_by(solver, model)
     reference = judge.reference(guided[0]) if need_extractor(metrics) else None
     extractor = judge.extractor(guided[0]) if reference else None
-    if reference and need_vectors(metrics):
-        reference.require_vectors()  # before any sample is drawn
+    if reference and extractor:
+        reference = fulfilled(metrics, samples, extractor, reference)
     results, total = list[EvaluationResult](), len(seeds) * len(EvaluationPlan(samples, 0, DOMAIN))
     for number, seed in enumerate(seeds):
         plan, chunks = EvaluationPlan(samples, seed, DOMAIN), list[ChunkResult]()
@@ -311,6 +317,8 @@ def evaluate_part(
         index,
         extractor=extractor,
         keep_features=need_vectors(metrics),
+        keep_spatial="sfid" in metrics,
+        keep_logits="inception_score" in metrics,
         reference_end=ends,
     )
 

@@ -77,7 +77,7 @@ def reference(
     features: options.Features,
     out: options.StatisticsFile,
 ) -> Result:
-    """Make the image statistics that FID, precision and recall compare with."""
+    """Make the image statistics that FID, sFID, precision and recall compare with."""
     with stage(f"reading {images}"):
         from dss_ray.evaluation.images import read_images
         from dss_ray.evaluation.reference_statistics import reference_statistics, save_reference
@@ -87,4 +87,5 @@ def reference(
         made = reference_statistics(read_images(images), extractor, str(images))
         save_reference(made, out)
     document = {"path": str(out), "images": made.statistics.n, "features": features}
-    return Result(document, f"{out}: {made.statistics.n:,} images, features of {features}")
+    weights = f"{features} (weights {made.fingerprint[:8]})"
+    return Result(document, f"{out}: {made.statistics.n:,} images, features of {weights}")

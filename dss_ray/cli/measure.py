@@ -31,7 +31,7 @@ def evaluate(
     statistics: options.Statistics = None,
     address: options.EvaluationAddress = None,
 ) -> Result:
-    """Measure a solver on a model over seeds: FID, rmse, precision and recall."""
+    """Measure a solver on a model over seeds: FID, sFID, precision, recall, rmse and more."""
     chosen = numbers(seeds, "--seeds")
     bundle, network = load(solver, model, nfe, grid, guidance)
     from dss_ray import api

@@ -38,14 +38,16 @@ Judging = Annotated[
 ]
 Statistics = Annotated[
     str | None,
-    Option(help="An .npz of `dss-ray reference`; those shipped, or the teacher's, if left out."),
+    Option(help="A file of `dss-ray reference`; those shipped, or the teacher's, if left out."),
 ]
 EvaluationAddress = Annotated[
     str | None, Option("--address", help="Of a Ray cluster; runs in this process if left out.")
 ]
 Samples = Annotated[int, Option(min=2, help="Samples per seed.")]
 Seeds = Annotated[str, Option(help="Evaluation seeds.")]
-Metrics = Annotated[str, Option(help="Some of fid, rmse, precision, recall.")]
+Metrics = Annotated[
+    str, Option(help="Some of fid, sfid, inception_score, precision, recall, rmse.")
+]
 Picture = Annotated[Path, Option("-o", "--out", help="PNG file to write.")]
 Pictures = Annotated[int, Option("--samples", min=1, help="Pictures in each row.")]
 Compare = Annotated[str, Option(help="Solvers of further rows on the same noises: ab2,teacher.")]
@@ -85,5 +87,7 @@ ExportNfe = Annotated[int | None, Option("--nfe", min=1, help="Of a sweep, the b
 Format = Annotated[str, Option("--format", help="bundle.")]
 OfModel = Annotated[str | None, Option("--model", help="One of a sweep's models.")]
 Images = Annotated[Path, Argument(help="A folder of PNGs, or a .npy or .npz of uint8 images.")]
-Features = Annotated[str, Option(help="digits-cnn, or package.module:callable.")]
+Features = Annotated[
+    str, Option(help="digits-cnn, inception?path=FILE, or package.module:callable.")
+]
 StatisticsFile = Annotated[Path, Option("-o", "--out", help="The .npz file to write.")]

@@ -8,6 +8,7 @@ from typing import Any
 from dss_ray.config.space import SETTINGS, Dimension
 from dss_ray.config.sweep import SweepSettings
 from dss_ray.errors import UsageError, require_known
+from dss_ray.evaluation.demands import require_samples
 from dss_ray.evaluation.judge import Judge
 from dss_ray.models.guidance import guide
 from dss_ray.models.zoo import check_model_name, load_model
@@ -27,7 +28,9 @@ def check_names(settings: SweepSettings, load: bool) -> None:
     for model in settings.models:
         located("models", check_model_name, model)
         if load:
-            located("models", check_model, settings.evaluation.judge(), model)
+            own = settings.evaluation
+            fewest = min(own.samples, own.final_samples)
+            located("models", check_model, own.judge(), fewest, model)
     for name in settings.baselines.methods:
         require_known("classical method", name, CLASSICAL, "baselines.methods")
     for dimension in settings.space():
@@ -51,10 +54,11 @@ def check_grid(spec: str) -> None:
         make_grid(spec, 2)
 
 
-def check_model(judge: Judge, name: str) -> None:
-    """Raise unless the model can be loaded and has an extractor that knows the statistics."""
+def check_model(judge: Judge, samples: int, name: str) -> None:
+    """Raise unless the model has an extractor that knows the statistics and has enough samples."""
     guided = guide(load_model(name), 1.0)
-    judge.extractor(guided)
+    extractor = judge.extractor(guided)
+    require_samples(f"FID with {extractor.name}", samples, extractor.dim)
     if judge.statistics:
         judge.reference(guided)
 

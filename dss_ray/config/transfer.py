@@ -78,7 +78,7 @@ def transfer_settings(values: dict[str, object]) -> TransferSettings:
         ) from None
     located("--method", parse_chain, settings.method)
     for model in settings.models:
-        located("--models", check_model, Judge(), model)
+        located("--models", check_model, Judge(), settings.samples, model)
     for solver in settings.solvers:
         load_bundle(Path(solver))
     return settings

@@ -12,12 +12,13 @@ from torch import Tensor
 from dss_ray.errors import DivergedError, UsageError
 from dss_ray.evaluation.images import decoded
 from dss_ray.evaluation.plan import EvaluationPlan
-from dss_ray.evaluation.reference_statistics import image_features
+from dss_ray.evaluation.reference_statistics import image_reading
 from dss_ray.evaluation.statistics import Statistics
 from dss_ray.models.features import Extractor
 from dss_ray.models.meter import Meter
 from dss_ray.models.noise import start_states
 from dss_ray.models.protocol import VelocityModel
+from dss_ray.models.reading import Reading
 from dss_ray.solver.sampling import per_query, sample
 from dss_ray.solver.table import SolverTable
 
@@ -36,6 +37,8 @@ class ChunkResult:
         evaluations: network calls per sample, summed over the samples.
         network_seconds: processor time of this thread inside the velocity.
         features: (samples, D) where they were to be kept, else None.
+        spatial: of the spatial features where they were asked for, else None.
+        logits: (samples, K) where they were to be kept, else None.
     """
 
     index: int
@@ -47,6 +50,8 @@ class ChunkResult:
     evaluations: int
     network_seconds: float
     features: Tensor | None = None
+    spatial: Statistics | None = None
+    logits: Tensor | None = None
 
 
 def evaluate_chunk(
@@ -57,6 +62,8 @@ def evaluate_chunk(
     *,
     extractor: Extractor | None = None,
     keep_features: bool = False,
+    keep_spatial: bool = False,
+    keep_logits: bool = False,
     reference_end: Tensor | None = None,
 ) -> ChunkResult:
     """Sample chunk ``index`` of ``plan`` once, for all metrics.
@@ -70,12 +77,15 @@ def evaluate_chunk(
         index: of the chunk.
         extractor: of the features; None for rmse alone.
         keep_features: whether the features themselves are wanted, for precision and recall.
+        keep_spatial: whether statistics of spatial features are wanted, for sFID.
+        keep_logits: whether logits are wanted, for the Inception score.
         reference_end: (M, *sample_shape), end states of the converged reference on the first M
             samples of the chunk; the samples after those count for the features alone.
 
     Raises:
         DivergedError: if a sample holds NaN or infinity.
-        UsageError: if the reference's states have another shape.
+        UsageError: if the reference's states have another shape, or the extractor lacks what is
+            wanted.
     """
     chunk, models = plan[index], per_query(model, table.nfe)
     meters = [Meter(one, getattr(one, "evaluations_per_query", 1)) for one in models]
@@ -87,7 +97,8 @@ def evaluate_chunk(
         ends = sample(meters, table, noise, label)
         check_finite(ends, model, table, chunk.first)
         known = ends[:0] if reference_end is None else reference_end
-        features = state_features(ends, model, extractor) if extractor else None
+        seen = None if extractor is None else state_reading(ends, model, extractor)
+        features = None if seen is None else seen.features
         return ChunkResult(
             index=index,
             statistics=None if features is None else Statistics.of(features),
@@ -98,12 +109,14 @@ def evaluate_chunk(
             evaluations=sum(meter.evaluations for meter in meters),
             network_seconds=math.fsum(meter.seconds for meter in meters),
             features=features if keep_features else None,
+            spatial=Statistics.of(seen.require_spatial()) if seen and keep_spatial else None,
+            logits=seen.require_logits() if seen and keep_logits else None,
         )
 
 
-def state_features(ends: Tensor, model: VelocityModel, extractor: Extractor) -> Tensor:
-    """Features (B, D), on the CPU, of the images that end states (B, *sample_shape) stand for."""
-    return image_features(decoded(model, ends), extractor).cpu()
+def state_reading(ends: Tensor, model: VelocityModel, extractor: Extractor) -> Reading:
+    """What is seen in the images that end states (B, *sample_shape) stand for, on the CPU."""
+    return image_reading(decoded(model, ends), extractor).cpu()
 
 
 def check_finite(ends: Tensor, model: VelocityModel, table: SolverTable, first: int) -> None:

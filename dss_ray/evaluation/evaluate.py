@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -12,9 +13,10 @@ from torch import Tensor
 from dss_ray.errors import UsageError
 from dss_ray.evaluation.chunk import ChunkResult, evaluate_chunk
 from dss_ray.evaluation.frechet import frechet_distance
+from dss_ray.evaluation.inception_score import inception_score
 from dss_ray.evaluation.neighbours import PrecisionRecall, precision_recall
 from dss_ray.evaluation.plan import EvaluationPlan
-from dss_ray.evaluation.reference_statistics import ReferenceStatistics
+from dss_ray.evaluation.reference import ReferenceStatistics
 from dss_ray.evaluation.statistics import Statistics
 from dss_ray.models.features import Extractor
 from dss_ray.models.protocol import VelocityModel
@@ -37,6 +39,8 @@ class EvaluationResult:
         precision: share of the samples that lie among the reference images; None where the
             features were not kept.
         recall: share of the reference images that the samples reach; None likewise.
+        sfid: Frechet distance of the spatial features; None where they were not asked for.
+        inception_score: of the samples alone; None where the logits were not kept.
     """
 
     fid: float | None
@@ -48,6 +52,8 @@ class EvaluationResult:
     network_seconds: float
     precision: float | None = None
     recall: float | None = None
+    sfid: float | None = None
+    inception_score: float | None = None
 
 
 def combine(
@@ -64,7 +70,7 @@ def combine(
 
     Raises:
         UsageError: if a chunk is missing, comes twice, or lacks features of the reference's kind,
-            or if features were kept but the reference has none.
+            or if the reference lacks features or spatial statistics that the chunks have.
     """
     ordered = sorted(chunks, key=lambda chunk: chunk.index)
     if not ordered or [chunk.index for chunk in ordered] != list(range(len(ordered))):
@@ -83,6 +89,8 @@ def combine(
         network_seconds=math.fsum(chunk.network_seconds for chunk in ordered),
         precision=None if near is None else near.precision,
         recall=None if near is None else near.recall,
+        sfid=None if reference is None else spatial_distance(ordered, reference),
+        inception_score=confidence(ordered),
     )
 
 
@@ -109,6 +117,21 @@ def neighbourhood(
     return precision_recall(reference.require_vectors(), torch.cat(kept))
 
 
+def spatial_distance(chunks: list[ChunkResult], reference: ReferenceStatistics) -> float | None:
+    """The Frechet distance of the spatial features (sFID, arXiv 2103.03841), if all have them."""
+    kept = [chunk.spatial for chunk in chunks if chunk.spatial is not None]
+    if len(kept) < len(chunks):
+        return None
+    aim = reference.require_spatial()
+    return frechet_distance(reduce(Statistics.merge, kept, Statistics.empty(aim.dim)), aim)
+
+
+def confidence(chunks: list[ChunkResult]) -> float | None:
+    """The Inception score of the logits in the order of the list, if all kept theirs."""
+    kept = [chunk.logits for chunk in chunks if chunk.logits is not None]
+    return inception_score(torch.cat(kept)) if len(kept) == len(chunks) else None
+
+
 def evaluate(
     model: VelocityModel | Sequence[VelocityModel],
     table: SolverTable,
@@ -117,6 +140,8 @@ def evaluate(
     extractor: Extractor | None = None,
     reference: ReferenceStatistics | None = None,
     keep_features: bool = False,
+    keep_spatial: bool = False,
+    keep_logits: bool = False,
     reference_end: Tensor | None = None,
 ) -> EvaluationResult:
     """All chunks of ``plan`` one after another; see ``evaluate_chunk`` and ``combine``.
@@ -127,7 +152,7 @@ def evaluate(
         UsageError: if ``reference`` was taken with another extractor.
     """
     if reference is not None and extractor is not None:
-        reference.check(extractor)
+        reference = reference.bound(extractor)
     chunks = []
     for chunk in plan:
         known = None if reference_end is None else reference_end[chunk.first :][: chunk.count]
@@ -138,6 +163,8 @@ def evaluate(
             chunk.index,
             extractor=extractor,
             keep_features=keep_features,
+            keep_spatial=keep_spatial,
+            keep_logits=keep_logits,
             reference_end=known,
         )
         chunks.append(part)

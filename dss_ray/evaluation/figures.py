@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from dss_ray.errors import UsageError
 from dss_ray.evaluation.evaluate import EvaluationResult
+from dss_ray.models.inception import INCEPTION  # the one whose distance is plainly called FID
 
-INCEPTION = "inception"  # the one extractor whose distance is plainly called FID
-METRICS = ("fid", "rmse", "precision", "recall")
+METRICS = ("fid", "rmse", "precision", "recall", "sfid", "inception_score")
+SPELLED = {"fid": "FID", "sfid": "sFID"}
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ def figures(results: Sequence[EvaluationResult]) -> dict[str, Figure]:
 
 
 def need_extractor(metrics: Collection[str]) -> bool:
-    """Whether one of ``metrics`` compares features."""
-    return not {"fid", "precision", "recall"}.isdisjoint(metrics)
+    """Whether one of ``metrics`` looks at images through an extractor: all but rmse do."""
+    return not set(METRICS).difference({"rmse"}).isdisjoint(metrics)
 
 
 def need_vectors(metrics: Collection[str]) -> bool:
@@ -63,5 +64,5 @@ def need_vectors(metrics: Collection[str]) -> bool:
 
 def metric_name(metric: str, features: str | None) -> str:
     """What people read: plain FID is Inception's alone, others carry their extractor."""
-    name = "FID" if metric == "fid" else metric
+    name = SPELLED.get(metric, metric)
     return name if metric == "rmse" or features == INCEPTION else f"{name}[{features}]"

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from dss_ray.errors import UsageError
-from dss_ray.evaluation.statistics import Statistics
+from dss_ray.evaluation.statistics import Gaussian
 
 
-def frechet_distance(first: Statistics, second: Statistics) -> float:
+def frechet_distance(first: Gaussian, second: Gaussian) -> float:
     """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)) in float64 (Dowson and Landau 1982; FID, arXiv
     1706.08500, eq. 6).
 

@@ -7,11 +7,8 @@ from torch import Tensor, cat
 
 from dss_ray.errors import UsageError
 from dss_ray.evaluation.plan import CHUNK, EvaluationPlan
-from dss_ray.evaluation.reference_statistics import (
-    ReferenceStatistics,
-    load_reference,
-    teacher_statistics,
-)
+from dss_ray.evaluation.reference import ReferenceStatistics
+from dss_ray.evaluation.reference_statistics import load_reference, teacher_statistics
 from dss_ray.evaluation.shipped import SHIPPED, shipped_reference
 from dss_ray.models.features import Extractor, load_extractor
 from dss_ray.models.guidance import GuidedModel, guide
@@ -27,7 +24,8 @@ class Judge:
 
     Args:
         features: the extractor's name; None for the one that the model names.
-        statistics: an .npz of ``dss-ray reference``; None for those that ship with the extractor,
+        statistics: a file of ``dss-ray reference``, or of Inception's statistics in the layout of
+            ADM, clean-fid, EDM or torch-fidelity; None for those that ship with the extractor,
             or else the model's own converged samples.
     """
 
@@ -66,8 +64,7 @@ class Judge:
             teacher = Teacher(plain, "evaluation", TEACHER_SEED)
             ends = [teacher.ends(first, CHUNK) for first in range(0, TEACHER_SAMPLES, CHUNK)]
             reference = teacher_statistics(model, cat(ends), extractor)
-        reference.check(extractor)
-        return reference
+        return reference.bound(extractor)
 
 
 def reference_ends(teacher: Teacher, plan: EvaluationPlan) -> Tensor:

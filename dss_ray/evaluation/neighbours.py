@@ -5,6 +5,7 @@ Both describe a set of features by balls: around each member, as far as its k-th
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isqrt
 
 import torch
 from torch import Tensor, cat
@@ -40,13 +41,14 @@ def precision_recall(reference: Tensor, samples: Tensor) -> PrecisionRecall:
     Raises:
         UsageError: if a set has no more than ``NEIGHBOURS`` members.
     """
-    reference, samples = reference.double(), samples.double()
     reach, own = radii(reference), radii(samples)
-    inside, reached = 0, torch.zeros(len(reference), dtype=torch.bool)
-    for rows, distances in blocks(samples, reference):
-        inside += int((distances <= reach).any(1).sum())
-        reached |= (distances <= own[rows, None]).any(0)
-    return PrecisionRecall(inside / len(samples), float(reached.double().mean()))
+    inside, reached = (torch.zeros(len(one), dtype=torch.bool) for one in (samples, reference))
+    for rows in parts(samples):
+        for columns in parts(reference):
+            found = distances(samples[rows], reference[columns])
+            inside[rows] |= (found <= reach[columns]).any(1)
+            reached[columns] |= (found <= own[rows, None]).any(0)
+    return PrecisionRecall(*(float(one.double().mean()) for one in (inside, reached)))
 
 
 def radii(vectors: Tensor) -> Tensor:
@@ -56,13 +58,29 @@ def radii(vectors: Tensor) -> Tensor:
             f"precision and recall: need {NEIGHBOURS + 1} images and samples or more, "
             f"got {len(vectors)}"
         )
-    nearest = NEIGHBOURS + 1  # the first is the vector itself
-    return cat([distances.kthvalue(nearest).values for _, distances in blocks(vectors, vectors)])
+    nearest = torch.full((len(vectors), NEIGHBOURS + 1), torch.inf, dtype=torch.float64)
+    for rows in parts(vectors):
+        for columns in parts(vectors):
+            if columns.start < rows.start:
+                continue  # distances are symmetric
+            found = distances(vectors[rows], vectors[columns])
+            nearest[rows] = least(nearest[rows], found)
+            if columns != rows:
+                nearest[columns] = least(nearest[columns], found.T)
+    return nearest[:, NEIGHBOURS]  # the first is the vector itself
 
 
-def blocks(rows: Tensor, columns: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """The distances of some ``rows`` to all ``columns``, for all rows in turn."""
-    size = max(1, ENTRIES // len(columns))
-    for first in range(0, len(rows), size):
-        chosen = slice(first, first + size)
-        yield chosen, torch.cdist(rows[chosen], columns)
+def least(known: Tensor, more: Tensor) -> Tensor:
+    """The least of each row of ``known`` (B, K) and ``more`` (B, N), K of them in their order."""
+    return cat([known, more], 1).topk(known.shape[1], largest=False).values
+
+
+def parts(vectors: Tensor) -> Iterator[slice]:
+    """All rows in turn, so many that distances between two parts are ``ENTRIES`` at most."""
+    size = isqrt(ENTRIES)
+    return (slice(first, first + size) for first in range(0, len(vectors), size))
+
+
+def distances(rows: Tensor, columns: Tensor) -> Tensor:
+    """The Euclidean distances (R, C) of ``rows`` (R, D) and ``columns`` (C, D) in float64."""
+    return torch.cdist(rows.double(), columns.double())

@@ -1,9 +1,8 @@
-"""What samples are compared with: feature statistics that know their extractor and their source."""
+"""Reference statistics made of images, written and read."""
 
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,87 +11,31 @@ import torch
 from torch import Tensor
 
 from dss_ray.errors import FileError, UsageError
-from dss_ray.evaluation.images import BROKEN, decoded
+from dss_ray.evaluation.images import decoded
+from dss_ray.evaluation.layouts import Pair, read_stored
 from dss_ray.evaluation.plan import CHUNK
-from dss_ray.evaluation.statistics import Statistics
+from dss_ray.evaluation.reference import TEACHER, ReferenceStatistics
+from dss_ray.evaluation.statistics import Gaussian, Moments, Statistics
 from dss_ray.models.features import Extractor
 from dss_ray.models.protocol import VelocityModel
+from dss_ray.models.reading import Reading, read
 
-TEACHER = "teacher"  # the source of statistics of a model's own converged samples
 KEPT = 10_000  # vectors, as ADM's evaluator takes
-REMEDY = "`dss-ray reference IMAGES --features F -o stats.npz` writes them"
 
 
-@dataclass(frozen=True, eq=False)
-class ReferenceStatistics:
-    """Statistics to measure a distance from.
-
-    Args:
-        statistics: of the reference features.
-        features: name of the extractor.
-        fingerprint: hex digest of the extractor's weights.
-        source: what the images are; ``TEACHER`` for a model's own converged samples.
-        vectors: (M, D) float32, the features of at most ``KEPT`` images drawn at random, in their
-            order; None where a file has none.
-    """
-
-    statistics: Statistics
-    features: str
-    fingerprint: str
-    source: str
-    vectors: Tensor | None = None
-
-    @property
-    def label(self) -> str:
-        """What a distance carries: the extractor, and "to teacher" where no images are compared."""
-        return f"{self.features} to teacher" if self.source == TEACHER else self.features
-
-    def check(self, extractor: Extractor) -> None:
-        """Refuse an extractor other than the one that these statistics were taken with.
-
-        Raises:
-            UsageError: if name, weights or feature length differ.
-        """
-        if (self.features, self.fingerprint) != (extractor.name, extractor.fingerprint):
-            raise UsageError(
-                f"reference statistics of {self.source} were taken with {self.features} "
-                f"({self.fingerprint[:8]}), not with {extractor.name} "
-                f"({extractor.fingerprint[:8]}); {REMEDY}"
-            )
-        if self.statistics.dim != extractor.dim:
-            raise UsageError(
-                f"reference statistics of {self.source} have {self.statistics.dim} dimensions, "
-                f"{extractor.name} has {extractor.dim}; {REMEDY}"
-            )
-
-    def require_vectors(self) -> Tensor:
-        """The features themselves, which metrics of neighbours need.
-
-        Raises:
-            UsageError: if there are none.
-        """
-        if self.vectors is None:
-            raise UsageError(
-                f"reference statistics of {self.source} hold mean and covariance alone, but "
-                f"precision and recall need the features themselves; {REMEDY}"
-            )
-        return self.vectors
-
-
-def image_features(images: Tensor, extractor: Extractor) -> Tensor:
-    """Features (B, D) of uint8 images (B, C, H, W).
+def image_reading(images: Tensor, extractor: Extractor) -> Reading:
+    """What the extractor sees in uint8 images (B, C, H, W), in one pass.
 
     Raises:
         UsageError: if the extractor cannot take images of this shape.
     """
     try:
-        features: Tensor = extractor(images / 255)
+        return read(extractor, images / 255)
     except RuntimeError as error:
         raise UsageError(
             f"{extractor.name} cannot read images of shape {tuple(images.shape[1:])} ({error}); "
             "choose another extractor or other images"
         ) from None
-    return features
 
 
 def reference_statistics(
@@ -105,16 +48,23 @@ def reference_statistics(
     """
     total, generator = Statistics.empty(extractor.dim), torch.Generator().manual_seed(0)
     lots, vectors = torch.empty(0), torch.empty(0, extractor.dim)
+    spatial: Statistics | None = None
     with torch.no_grad():
         for images in batches:
-            features = image_features(images, extractor).cpu()
+            reading = image_reading(images, extractor)
+            features = reading.features.cpu()
             total = total.merge(Statistics.of(features))
+            if reading.spatial is not None:
+                part = Statistics.of(reading.spatial)
+                spatial = (spatial or Statistics.empty(part.dim)).merge(part)
             lots = torch.cat([lots, torch.rand(len(features), generator=generator)])
             kept = lots.argsort()[:KEPT].sort().values  # so each image has the same chance
             lots, vectors = lots[kept], torch.cat([vectors, features.float()])[kept]
     if total.n < 2:
         raise UsageError(f"reference statistics of {source}: need 2 images or more, got {total.n}")
-    return ReferenceStatistics(total, extractor.name, extractor.fingerprint, source, vectors)
+    return ReferenceStatistics(
+        total, extractor.name, extractor.fingerprint, source, vectors, spatial
+    )
 
 
 def teacher_statistics(
@@ -152,7 +102,8 @@ def save_reference(reference: ReferenceStatistics, path: Path) -> None:
 
 
 def arrays(reference: ReferenceStatistics) -> dict[str, Any]:
-    """What a file holds, by name."""
+    """What a file holds, by name; ADM's names where it has them."""
+    assert reference.statistics.n is not None
     found = {
         "mu": reference.statistics.mean.numpy(),
         "sigma": reference.statistics.covariance.numpy(),
@@ -163,40 +114,34 @@ def arrays(reference: ReferenceStatistics) -> dict[str, Any]:
     }
     if reference.vectors is not None:
         found["vectors"] = reference.vectors.numpy()
+    if reference.spatial is not None:
+        found["mu_s"] = reference.spatial.mean.numpy()
+        found["sigma_s"] = reference.spatial.covariance.numpy()
     return found
 
 
 def load_reference(path: Path) -> ReferenceStatistics:
-    """The statistics that ``save_reference`` wrote.
+    """The statistics in a file that ``save_reference`` wrote, or in a layout of others.
+
+    ADM's, clean-fid's, EDM's and torch-fidelity's files are taken to be of Inception.
 
     Raises:
-        FileError: if the file is missing, corrupt or foreign.
+        FileError: if the file is missing, corrupt, or holds no statistics.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            mean, sigma = (torch.from_numpy(file[name]) for name in ("mu", "sigma"))
-            n = int(file["n"])
-            texts = (str(file[name]) for name in ("features", "fingerprint", "source"))
-            features, fingerprint, source = texts
-            vectors = torch.from_numpy(file["vectors"]) if "vectors" in file else None
-    except (TypeError, AttributeError, *BROKEN) as error:
-        raise FileError(f"{path}: no readable reference statistics ({error}); {REMEDY}") from None
-    dim, dtypes = mean.numel(), {mean.dtype, sigma.dtype}
-    if mean.shape != (dim,) or sigma.shape != (dim, dim) or dtypes != {torch.float64}:
-        raise FileError(
-            f"{path}: expected float64 mu (D,) and sigma (D, D), "
-            f"got {mean.dtype} {tuple(mean.shape)} and {sigma.dtype} {tuple(sigma.shape)}; {REMEDY}"
-        )
-    if not torch.allclose(sigma, sigma.T) or (sigma.diagonal() < 0).any():
-        raise FileError(f"{path}: sigma is no covariance (symmetric, not negative); {REMEDY}")
-    if n < 2 or not (mean.isfinite().all() and sigma.isfinite().all()):
-        raise FileError(f"{path}: holds NaN, infinity or fewer than two images; {REMEDY}")
-    if vectors is not None and not (
-        vectors.dtype == torch.float32
-        and vectors.shape[1:] == (dim,)
-        and len(vectors) <= n
-        and vectors.isfinite().all()
-    ):
-        raise FileError(f"{path}: vectors are no finite float32 features (M, {dim}); {REMEDY}")
-    statistics = Statistics(n, mean, sigma * (n - 1))
-    return ReferenceStatistics(statistics, features, fingerprint, source, vectors)
+    stored = read_stored(path)
+    return ReferenceStatistics(
+        statistics=gaussian(stored.pair, stored.n),
+        features=stored.features,
+        fingerprint=stored.fingerprint,
+        source=stored.source,
+        vectors=stored.vectors,
+        spatial=None if stored.spatial is None else gaussian(stored.spatial, stored.n),
+        images=stored.images,
+        file=path,
+    )
+
+
+def gaussian(pair: Pair, n: int | None) -> Gaussian:
+    """Mean and covariance of ``n`` vectors, or of an unknown number of them."""
+    mean, covariance = pair
+    return Moments(mean, covariance) if n is None else Statistics(n, mean, covariance * (n - 1))

@@ -11,8 +11,8 @@ from torch import Tensor
 from dss_ray.errors import unknown
 from dss_ray.evaluation.images import to_uint8
 from dss_ray.evaluation.plan import CHUNK
+from dss_ray.evaluation.reference import ReferenceStatistics
 from dss_ray.evaluation.reference_statistics import (
-    ReferenceStatistics,
     load_reference,
     reference_statistics,
     save_reference,

@@ -1,4 +1,4 @@
-"""Mean and covariance of features, as a value that merges."""
+"""Mean and covariance of features, as a value that merges or as a file gives them."""
 
 from __future__ import annotations
 
@@ -77,3 +77,29 @@ class Statistics:
         n, delta = self.n + other.n, other.mean - self.mean
         between = torch.outer(delta, delta) * (self.n * other.n / n)
         return Statistics(n, self.mean + delta * (other.n / n), self.m2 + other.m2 + between)
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Mean and covariance of a number of feature vectors that nobody wrote down.
+
+    Args:
+        mean: (D,) float64.
+        covariance: (D, D) float64.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+
+    @property
+    def dim(self) -> int:
+        """The length D of a feature vector."""
+        return len(self.mean)
+
+    @property
+    def n(self) -> None:
+        """The number of vectors is unknown."""
+        return
+
+
+Gaussian = Statistics | Moments

@@ -19,7 +19,7 @@ from dss_ray.evaluation.evaluate import evaluate
 from dss_ray.evaluation.images import decoded
 from dss_ray.evaluation.judge import Judge, reference_ends
 from dss_ray.evaluation.plan import EvaluationPlan
-from dss_ray.evaluation.reference_statistics import ReferenceStatistics
+from dss_ray.evaluation.reference import ReferenceStatistics
 from dss_ray.models.features import Extractor
 from dss_ray.models.guidance import GuidedModel, guide
 from dss_ray.models.meter import Meter

@@ -11,8 +11,9 @@ from dss_ray.bundle import Bundle
 from dss_ray.config.sweep import Resources
 from dss_ray.errors import DssError
 from dss_ray.evaluation.chunk import ChunkResult
+from dss_ray.evaluation.demands import fulfilled
 from dss_ray.evaluation.evaluate import combine
-from dss_ray.evaluation.figures import need_extractor, need_vectors
+from dss_ray.evaluation.figures import need_extractor
 from dss_ray.evaluation.judge import Judge
 from dss_ray.evaluation.plan import EvaluationPlan
 from dss_ray.models.guidance import guide_steps
@@ -32,7 +33,7 @@ class Shard:
         guidance: scale, or one per query.
         table: the solver as JSON.
         plan: the samples.
-        metrics: of "fid", "precision", "recall" and "rmse".
+        metrics: of ``METRICS``.
         judge: extractor and statistics of all but "rmse".
         device: where the model goes.
     """
@@ -110,9 +111,9 @@ def evaluate_on_cluster(
     Raises:
         UsageError: if the cluster cannot be reached.
     """
-    reference = judged_by(model, judge)[1] if need_extractor(metrics) else None
-    if reference and need_vectors(metrics):
-        reference.require_vectors()  # before any sample is drawn
+    reference = None
+    if need_extractor(metrics):
+        reference = fulfilled(metrics, samples, *judged_by(model, judge))
     shards = [
         Shard(
             model=model,

@@ -13,7 +13,7 @@ from dss_ray.models.zoo import load_model
 from dss_ray.solver.classical import CLASSICAL
 
 SEARCH = ["search", "gaussian-mixture", "--nfe", "4", "--grid", "uniform", "--samples", "64"]
-DIGITS = ["--model", "digits-sit", "--samples", "16"]
+DIGITS = ["--model", "digits-sit", "--samples", "64"]
 
 
 def test_search_writes_the_bundle_whose_figures_it_prints(run):
@@ -101,6 +101,27 @@ def test_precision_and_recall_name_the_extractor_that_judges(run):
     assert "recall[digits-mlp]" in run("evaluate", "ab2", "--nfe=3", *DIGITS, *asked).out
 
 
+def test_all_metrics_in_one_evaluation(run):
+    asked = "--metrics=fid,sfid,inception_score,precision,recall,rmse", "--seeds=0"
+    solver = ["evaluate", "ab2", "--nfe=3", "--model=digits-sit", "--samples=120", *asked]
+    found = run(*solver, "--json").document["metrics"]
+    assert list(found) == asked[0].partition("=")[2].split(",")
+    assert 1 < found["inception_score"]["mean"] < 10
+    shown = run(*solver).out
+    assert all(name in shown for name in ("sFID[digits-cnn]", "inception_score[digits-cnn]"))
+
+
+def test_an_unreadable_image_is_named(run):
+    Path("folder").mkdir()
+    for index in range(3):
+        Image.new("L", (8, 8)).save(f"folder/{index}.png")
+    Path("folder/1.png").write_bytes(b"not an image")
+    asked = "reference", "folder", "--features=digits-cnn", "--out=s.npz"
+    ended = run(*asked)
+    assert ended.code == 2 and not Path("s.npz").exists()
+    assert "folder/1.png: no readable image" in ended.sentence and "remove" in ended.sentence
+
+
 def test_people_read_the_distance_under_its_extractors_name(run):
     assert "FID[digits-cnn]" in run("evaluate", "ab2", "--nfe=3", *DIGITS, "--seeds=0").out
 
@@ -118,11 +139,12 @@ def test_reference_writes_statistics_that_load(run):
     np.save("images.npy", images)
     made = run("reference", "images.npy", "--features=digits-cnn", "--out=s.npz", "--json").document
     assert made == {"path": "s.npz", "images": 40, "features": "digits-cnn"}
-    assert load_reference(Path("s.npz")).statistics.n == 40
+    loaded = load_reference(Path("s.npz"))
+    assert (loaded.statistics.n, loaded.require_spatial().dim) == (40, 112)
 
 
 def test_evaluate_compares_with_the_statistics_that_reference_made(run):
-    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8)
     np.save("images.npy", images)
     run("reference", "images.npy", "--features=digits-cnn", "--out=s.npz")
     solver = ["evaluate", "ab2", "--nfe=3", *DIGITS, "--seeds=0", "--metrics=fid", "--json"]

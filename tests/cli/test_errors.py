@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dss_ray.api import load_solver
@@ -13,6 +14,7 @@ models: [digits-sit]
 search: {nfe: {choice: [4, 5]}, gird: uniform}
 baselines: {methods: [euler], grids: [uniform]}
 """
+DIGITS = ["evaluate", "ab2", "--nfe=3", "--model=digits-sit"]
 WRONG = {
     "command": (["serch"], "'search'"),
     "option": ([*SEARCH, "--guidence", "2"], "--guidance"),
@@ -64,6 +66,11 @@ REFUSED = {
         "gaussian-mixture",
     ),
     "model without extractor": ([*EVALUATE, "--metrics", "fid", "--samples", "16"], "extractor"),
+    "few samples": ([*DIGITS, "--metrics=fid", "--samples=48"], "48 dimensions; ask for more"),
+    "few samples of a sweep": (["sweep", "digits", "--set", "evaluation.samples=48"], "final_samp"),
+    "no convolution": ([*DIGITS, "--metrics=sfid", "--features=digits-mlp"], "no convolution"),
+    "statistics of Inception": ([*DIGITS, "--statistics=theirs.npz"], "theirs.npz"),
+    "Inception without weights": ([*DIGITS, "--features=inception"], "inception?path=FILE"),
     "file in the way": ([*SEARCH, "--out", "foreign.json"], "foreign.json"),
     "no sweep yet": (["leaderboard", "night"], "night"),
     "search setting": ([*SEARCH, "--set", "spac=whole"], "did you mean 'space'"),
@@ -79,6 +86,7 @@ REFUSED = {
 @pytest.mark.parametrize("arguments, place", REFUSED.values(), ids=REFUSED)
 def test_bad_input_ends_with_2_and_names_its_place(run, arguments, place):
     Path("foreign.json").write_text('{"some": "thing"}')
+    np.savez("theirs.npz", mu=np.zeros(2048), sigma=np.eye(2048))
     ended = run(*arguments)
     assert ended.code == 2
     assert place in ended.sentence

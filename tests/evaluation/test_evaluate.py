@@ -9,6 +9,7 @@ from dss_ray.errors import DivergedError, UsageError
 from dss_ray.evaluation.chunk import evaluate_chunk
 from dss_ray.evaluation.evaluate import combine, evaluate
 from dss_ray.evaluation.images import decoded
+from dss_ray.evaluation.inception_score import inception_score
 from dss_ray.evaluation.neighbours import precision_recall
 from dss_ray.evaluation.plan import EvaluationPlan
 from dss_ray.evaluation.reference_statistics import (
@@ -54,6 +55,8 @@ def run_chunk(model, extractor, ends, index):
         index,
         extractor=extractor,
         keep_features=extractor is not None,
+        keep_spatial=extractor is not None,
+        keep_logits=extractor is not None,
         reference_end=known,
     )
 
@@ -80,6 +83,8 @@ def test_sharded_chunks_in_any_order_give_the_bits_of_the_serial_run(model, extr
         extractor=extractor,
         reference=reference,
         keep_features=True,
+        keep_spatial=True,
+        keep_logits=True,
         reference_end=ends,
     )
     shards = [run_chunk(model, extractor, ends, index) for index in (2, 0, 1)]
@@ -112,10 +117,34 @@ def test_precision_and_recall_are_those_of_all_images_at_once(model, extractor):
     assert (found.precision, found.recall) == (expected.precision, expected.recall)
 
 
-def test_features_that_nobody_asked_for_are_not_kept(model, extractor):
-    assert evaluate_chunk(model, euler(1), PLAN, 0, extractor=extractor).features is None
+def test_sfid_and_inception_score_are_those_of_all_images_at_once(model, extractor):
+    ends = exact_ends(model, PLAN)
+    itself = reference_statistics([decoded(model, ends)], extractor, "itself")
+    chunks = run_chunks(model, extractor, [1, 2, 0])
+    with torch.no_grad():
+        logits = extractor.network(decoded(model, ends) / 255)
+    found = combine(chunks, itself)
+    assert found.sfid < 1e-9 < combine(chunks, target(extractor)).sfid
+    assert found.inception_score == pytest.approx(inception_score(logits), rel=1e-6)
+
+
+def test_what_nobody_asked_for_is_not_kept(model, extractor):
+    chunk = evaluate_chunk(model, euler(1), PLAN, 0, extractor=extractor)
+    assert (chunk.features, chunk.spatial, chunk.logits) == (None, None, None)
     result = evaluate(model, euler(1), PLAN, extractor=extractor, reference=target(extractor))
     assert (result.precision, result.recall) == (None, None)
+    assert (result.sfid, result.inception_score) == (None, None)
+
+
+def test_an_extractor_that_is_only_called_has_fid_and_says_what_it_lacks(model):
+    own = lambda images: images.flatten(1)[:, :5]  # noqa: E731
+    own.name, own.dim, own.fingerprint = "own", 5, "o"
+    reference = target(own)
+    assert evaluate(model, euler(1), PLAN, extractor=own, reference=reference).fid > 0
+    with pytest.raises(UsageError, match="no spatial features"):
+        evaluate_chunk(model, euler(1), PLAN, 0, extractor=own, keep_spatial=True)
+    with pytest.raises(UsageError, match="no logits"):
+        evaluate_chunk(model, euler(1), PLAN, 0, extractor=own, keep_logits=True)
 
 
 def test_a_reference_without_features_has_no_precision_and_says_how_to_get_it(model, extractor):

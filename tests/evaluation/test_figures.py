@@ -46,5 +46,7 @@ def test_results_of_different_kinds_are_not_mixed(other):
 def test_plain_fid_is_inceptions_alone_and_rmse_knows_no_extractor():
     assert metric_name("fid", "inception") == "FID"
     assert metric_name("fid", "digits-cnn") == "FID[digits-cnn]"
+    assert metric_name("sfid", "digits-cnn") == "sFID[digits-cnn]"
+    assert metric_name("inception_score", "inception") == "inception_score"
     assert metric_name("recall", "digits-mlp") == "recall[digits-mlp]"
     assert metric_name("rmse", "digits-cnn") == metric_name("rmse", None) == "rmse"

@@ -1,5 +1,7 @@
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from dss_ray.errors import UsageError
 from dss_ray.evaluation import neighbours
@@ -28,6 +30,28 @@ def test_blocks_of_any_size_give_the_textbooks_numbers(monkeypatch, entries):
     found = precision_recall(reference, samples)
     assert found == textbook(reference, samples)
     assert 0 < found.recall < found.precision < 1
+
+
+class Sizes(TorchDispatchMode):
+    """Remembers the largest tensor that an operation made."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        made = operation(*args, **(kwargs or {}))
+        sizes = [one.numel() for one in tree_leaves(made) if isinstance(one, torch.Tensor)]
+        self.largest = max([self.largest, *sizes])
+        return made
+
+
+def test_no_tensor_grows_with_the_product_of_the_counts(monkeypatch):
+    """A tile of vectors has 64 x 20 numbers, of distances and known ones 64 x 68."""
+    monkeypatch.setattr(neighbours, "ENTRIES", 64**2)
+    reference, samples = gaussian(500, dim=20), gaussian(700, dim=20, seed=1)
+    with Sizes() as sizes:
+        found = precision_recall(reference, samples)
+    assert sizes.largest <= 64 * (64 + 4)
+    assert found == textbook(reference, samples)
 
 
 def test_on_a_line_they_are_what_one_counts_by_hand():

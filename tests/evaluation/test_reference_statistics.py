@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import gelu
 
 from dss_ray.errors import FileError, UsageError
 from dss_ray.evaluation import reference_statistics as module
@@ -33,6 +34,28 @@ def test_they_are_numpys_mean_and_covariance_of_the_features(reference, extracto
     covariance = np.cov(features, rowvar=False)
     np.testing.assert_allclose(reference.statistics.mean, features.mean(0), atol=1e-7)
     np.testing.assert_allclose(reference.statistics.covariance, covariance, atol=1e-8)
+
+
+def test_spatial_ones_are_numpys_of_seven_channels_in_the_order_h_w_c(reference, extractor):
+    first, _, second = extractor.network.layers[:3]
+    with torch.no_grad():
+        images = 2 * (torch.from_numpy(PIXELS)[:, None] / 255) - 1
+        maps = gelu(second(gelu(first(images)))).double().numpy()
+    rows = [
+        [one[channel, y, x] for y in range(4) for x in range(4) for channel in range(7)]
+        for one in maps
+    ]
+    np.testing.assert_allclose(reference.spatial.mean, np.mean(rows, 0), atol=1e-6)
+    np.testing.assert_allclose(reference.spatial.covariance, np.cov(rows, rowvar=False), atol=1e-7)
+
+
+def test_a_file_gives_the_spatial_ones_back_under_adms_names(path, reference):
+    loaded = load_reference(path).require_spatial()
+    assert loaded.n == 620
+    assert torch.equal(loaded.mean, reference.spatial.mean)
+    assert frechet_distance(loaded, reference.spatial) < 1e-12
+    with np.load(path) as file:
+        assert (file["mu_s"].shape, file["sigma_s"].shape) == ((112,), (112, 112))
 
 
 def test_a_file_gives_them_back(path, reference, extractor):

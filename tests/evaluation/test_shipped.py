@@ -17,6 +17,9 @@ def test_the_recipe_reproduces_the_shipped_statistics(features):
     torch.testing.assert_close(shipped.statistics.mean, made.statistics.mean, rtol=0, atol=1e-5)
     assert frechet_distance(shipped.statistics, made.statistics) < 1e-6
     torch.testing.assert_close(shipped.vectors, made.vectors, rtol=0, atol=1e-4)
+    assert (shipped.spatial is None) == (made.spatial is None) == features.endswith("mlp")
+    if shipped.spatial and made.spatial:
+        assert frechet_distance(shipped.spatial, made.spatial) < 1e-6
 
 
 def test_the_command_writes_them(tmp_path):

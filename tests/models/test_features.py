@@ -1,3 +1,5 @@
+from importlib.util import find_spec
+
 import pytest
 import torch
 
@@ -54,6 +56,43 @@ def test_within_a_class_neither_classifier_sees_all_that_the_other_sees(source):
 def unexplained(causes, features):
     """What linear regression on ``causes`` leaves of ``features``."""
     return features - causes @ torch.linalg.lstsq(causes, features).solution
+
+
+FINGERPRINTS = {  # of the weights as they first shipped
+    "digits-cnn": "a6a2c6de5bd9f326",
+    "digits-mlp": "97d7e098791c3ade",
+    "mnist-cnn": "8cb1595d1753e79b",
+    "mnist-mlp": "0aa6699035c295a8",
+}
+
+
+def test_one_pass_gives_features_logits_and_a_convolutions_map(extractor, data):
+    images = decode(data.images().images[:50])
+    reading = extractor.read(images)
+    assert torch.equal(reading.features, extractor(images))
+    assert torch.equal(reading.logits, extractor.network(images))
+    assert reading.logits.shape == (50, extractor.classes) == (50, NUM_CLASSES)
+    if extractor.name.endswith("mlp"):
+        assert reading.spatial is None and extractor.spatial_dim is None
+    else:
+        assert reading.spatial.shape == (50, extractor.spatial_dim)
+        assert extractor.spatial_dim == (7 * 4 * 4 if data is digits else 7 * 7 * 7)
+
+
+def test_the_weights_are_those_that_earlier_figures_were_made_with(extractor):
+    assert extractor.fingerprint.startswith(FINGERPRINTS[extractor.name])
+
+
+@pytest.mark.parametrize("name", ["inception", "inception?file=x", "inception?path=x&n=2"])
+def test_inception_asks_for_its_weights(name):
+    with pytest.raises(UsageError, match=r"expected inception\?path=FILE"):
+        load_extractor(name)
+
+
+@pytest.mark.skipif(find_spec("torch_fidelity") is not None, reason="torch-fidelity is installed")
+def test_without_torch_fidelity_inception_says_how_to_install_it(tmp_path):
+    with pytest.raises(UsageError, match=r"pip install 'dss_ray\[inception\]'"):
+        load_extractor(f"inception?path={tmp_path / 'w.pth'}")
 
 
 def test_unknown_extractor_is_named():

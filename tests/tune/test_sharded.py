@@ -11,7 +11,7 @@ from dss_ray.tune.sharded import evaluate_on_cluster
 @pytest.mark.slow
 def test_a_cluster_gives_the_bits_of_one_process_for_every_metric(tmp_path, monkeypatch):
     monkeypatch.setenv("DSS_RAY_CACHE", str(tmp_path))
-    model, judge = api.load_model("digits-sit"), Judge("digits-mlp")
+    model, judge = api.load_model("digits-sit"), Judge("digits-cnn")
     solver = api.load_solver("ab2", 3, model=model)
     asked = {"samples": 1100, "seeds": [0], "metrics": METRICS, "judge": judge}
     alone = api.evaluate(solver, model, **asked)

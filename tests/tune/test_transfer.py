@@ -109,7 +109,7 @@ def test_given_bundles_are_measured_in_place_of_searches(folder, rows, monkeypat
     monkeypatch.chdir(folder)
     monkeypatch.setattr(transfer, "BASELINES", FEW)
     bundle = next((folder / "runs" / "small" / "bundles").glob("*.json"))
-    arguments = ["transfer", str(bundle), "--models", "digits-sit", "--samples", "32", "--json"]
+    arguments = ["transfer", str(bundle), "--models", "digits-sit", "--samples", "64", "--json"]
     assert app([*arguments, "--name", "given"], standalone_mode=False) in (0, None)
     found = json.loads(capsys.readouterr().out)
     assert sum(row["searched"] for row in found) == 1
