@@ -14,10 +14,14 @@ def models() -> Result:
     from rich.table import Table
 
     with stage("loading the models"):
-        from dss_ray.models.zoo import load_model, model_names
+        from dss_ray.models.zoo import NAMED, load_model, model_names
 
         rows = [model_row(load_model(name)) for name in model_names()]
-    caption = "any package.module:callable that returns a velocity model works as well"
+    others = sorted(set(NAMED) - {row["name"] for row in rows})
+    caption = (
+        f"with files of yours, as in NAME?path=FILE: {', '.join(others)}\n"
+        "any package.module:callable that returns a velocity model works as well"
+    )
     heads = "model", "sample shape", "classes", "times", "extractor"
     table = Table(*heads, box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:

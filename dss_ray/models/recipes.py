@@ -147,14 +147,14 @@ DIGITS_SIT = flow(lambda: SiT(shipped.DIGITS_SIT), digits.images, 12_000, 128)
 RECIPES = {
     "digits-sit": DIGITS_SIT,
     "digits-dit": replace(DIGITS_SIT, loss=noise_loss),
-    "digits-flowdcn": flow(lambda: FlowDCN(shipped.DIGITS_FLOWDCN), digits.images, 8_000, 128),
-    "mnist-sit-s": flow(lambda: SiT(shipped.MNIST_SIT_S), mnist.images, 12_000, 64),
-    "mnist-sit-b": flow(lambda: SiT(shipped.MNIST_SIT_B), mnist.images, 12_000, 64),
+    "digits-flowdcn": flow(lambda: FlowDCN(shipped.DIGITS_FLOWDCN), digits.images, 12_000, 128),
+    "mnist-sit-s": flow(lambda: SiT(shipped.MNIST_SIT_S), mnist.images, 20_000, 128),
+    "mnist-sit-b": flow(lambda: SiT(shipped.MNIST_SIT_B), mnist.images, 20_000, 128),
     "mnist-autoencoder": replace(
-        classifier(Autoencoder, mnist.images), loss=reconstruction_loss, steps=3_000, batch=64
+        classifier(Autoencoder, mnist.images), loss=reconstruction_loss, steps=6_000
     ),
     "mnist-latent-sit": flow(
-        lambda: SiT(shipped.MNIST_LATENT_SIT), shipped.mnist_latents, 10_000, 64
+        lambda: SiT(shipped.MNIST_LATENT_SIT), shipped.mnist_latents, 20_000, 128
     ),
     "digits-cnn": classifier(digits_cnn, digits.images),
     "digits-mlp": classifier(digits_mlp, digits.images, seed=1),

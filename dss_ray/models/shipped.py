@@ -40,8 +40,8 @@ MNIST_SIT_S = SiTSettings(
     input_size=28,
     patch_size=4,
     in_channels=1,
-    hidden_size=64,
-    depth=3,
+    hidden_size=80,
+    depth=4,
     num_heads=4,
     mlp_ratio=2.0,
     num_classes=labelled.NUM_CLASSES,
@@ -51,8 +51,8 @@ MNIST_SIT_B = SiTSettings(
     input_size=28,
     patch_size=4,
     in_channels=1,
-    hidden_size=96,
-    depth=5,
+    hidden_size=128,
+    depth=6,
     num_heads=4,
     mlp_ratio=2.0,
     num_classes=labelled.NUM_CLASSES,
@@ -62,7 +62,7 @@ MNIST_LATENT_SIT = SiTSettings(
     input_size=autoencoder.LATENT[1],
     patch_size=1,
     in_channels=autoencoder.LATENT[0],
-    hidden_size=80,
+    hidden_size=96,
     depth=4,
     num_heads=4,
     mlp_ratio=2.0,
@@ -108,7 +108,11 @@ def digits_sit() -> NetworkModel:
 
 
 def digits_flowdcn() -> NetworkModel:
-    """A rectified flow of digits with deformable convolutions in place of attention."""
+    """A rectified flow of digits with deformable convolutions in place of attention.
+
+    Its velocity has kinks where a point crosses a pixel and jumps where one crosses the border, so
+    that fine solvers converge at an order of about 1.6.
+    """
     return shipped("digits-flowdcn", FlowDCN(DIGITS_FLOWDCN), digits.SHAPE, "digits-cnn")
 
 

@@ -1,9 +1,10 @@
 """Train the shipped networks: ``python -m dss_ray.models.train NAME``.
 
-On one core digits-sit and digits-dit take about a quarter of an hour each, digits-flowdcn and
-mnist-latent-sit half an hour, mnist-sit-s 20 minutes, mnist-sit-b an hour, mnist-autoencoder seven
-minutes and the extractors three or less. An interrupted run goes on from its last checkpoint; the
-same seed gives the same weights on the same machine.
+On one core digits-sit and digits-dit take about a quarter of an hour each, digits-flowdcn an hour,
+the flows of MNIST two to six hours, mnist-autoencoder half an hour and the extractors three minutes
+or less; ``--device cuda`` takes minutes. An interrupted run goes on from its last checkpoint, on
+another device too; the same seed gives the same random numbers everywhere and the same weights on
+the same machine.
 """
 
 import argparse

@@ -16,6 +16,7 @@ from dss_ray.models.spec import check_options, parse_spec
 ZOO: dict[str, Callable[..., VelocityModel]] = {
     "digits-sit": shipped.digits_sit,
     "digits-dit": shipped.digits_dit,
+    "digits-flowdcn": shipped.digits_flowdcn,
     "gaussian-mixture": gaussian.plane,
 }
 NAMED = ZOO | OFFICIAL | DIFFUSERS
