@@ -1,6 +1,7 @@
 """What DiT, SiT and FlowDCN share: embedders, adaLN modulation and the final layer."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +77,35 @@ def modulation(width: int, count: int) -> nn.Sequential:
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)
     return nn.Sequential(nn.SiLU(), linear)
+
+
+class Block(nn.Module):
+    """A mixing of tokens and an MLP, modulated and gated by the condition (adaLN-Zero).
+
+    That is DiT's block (arXiv 2212.09748, section 3.2), whatever norms and mixes.
+
+    Args:
+        width: of a token.
+        norm: makes the two norms of that width.
+        mixing: maps tokens (B, T, D) to tokens, each seeing others.
+        mlp: maps each token alone.
+    """
+
+    def __init__(
+        self, width: int, norm: Callable[[int], nn.Module], mixing: nn.Module, mlp: nn.Module
+    ) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = norm(width), norm(width)
+        self.attn = mixing
+        self.mlp = mlp
+        self.adaLN_modulation = modulation(width, 6)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """The tokens (B, T, D) one block further, under the condition (B, D)."""
+        shift1, scale1, gate1, shift2, scale2, gate2 = self.adaLN_modulation(condition).chunk(6, -1)
+        mixed = self.attn(modulate(self.norm1(x), shift1, scale1))
+        x = torch.addcmul(x, gate1[:, None], mixed)
+        return torch.addcmul(x, gate2[:, None], self.mlp(modulate(self.norm2(x), shift2, scale2)))
 
 
 class FinalLayer(nn.Module):

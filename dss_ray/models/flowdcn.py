@@ -9,12 +9,11 @@ from torch.nn.functional import rms_norm, silu
 
 from dss_ray.errors import ModelError
 from dss_ray.models.adaln import (
+    Block,
     FinalLayer,
     LabelEmbedder,
     PatchEmbedder,
     TimeEmbedder,
-    modulate,
-    modulation,
     unpatchify,
 )
 
@@ -172,24 +171,6 @@ class GatedMlp(nn.Module):
         return mapped
 
 
-class Block(nn.Module):
-    """Deformable convolution and MLP, modulated and gated by the condition (adaLN-Zero)."""
-
-    def __init__(self, width: int, groups: int) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = RMSNorm(width), RMSNorm(width)
-        self.attn = DeformableConvolution(width, groups)
-        self.mlp = GatedMlp(width)
-        self.adaLN_modulation = modulation(width, 6)
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """The tokens (B, T, D) one block further, under the condition (B, D)."""
-        shift1, scale1, gate1, shift2, scale2, gate2 = self.adaLN_modulation(condition).chunk(6, -1)
-        mixed = self.attn(modulate(self.norm1(x), shift1, scale1))
-        x = torch.addcmul(x, gate1[:, None], mixed)
-        return torch.addcmul(x, gate2[:, None], self.mlp(modulate(self.norm2(x), shift2, scale2)))
-
-
 class FlowDCN(nn.Module):
     """Deformable convolutions in place of attention, and no position embedding.
 
@@ -204,7 +185,10 @@ class FlowDCN(nn.Module):
         self.x_embedder = PatchEmbedder(size.in_channels, width, patch)
         self.t_embedder = TimeEmbedder(width)
         self.y_embedder = LabelEmbedder(size.num_classes, width)
-        self.blocks = nn.ModuleList(Block(width, size.groups) for _ in range(size.depth))
+        self.blocks = nn.ModuleList(
+            Block(width, RMSNorm, DeformableConvolution(width, size.groups), GatedMlp(width))
+            for _ in range(size.depth)
+        )
         channels = size.in_channels * (2 if size.learn_sigma else 1)
         self.final_layer = FinalLayer(width, patch**2 * channels)
 

@@ -1,6 +1,7 @@
 """The small trained networks that ship with the package, as models."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import TypeVar
 
@@ -36,38 +37,14 @@ DIGITS_FLOWDCN = FlowDCNSettings(
     num_classes=labelled.NUM_CLASSES,
     learn_sigma=False,
 )
-MNIST_SIT_S = SiTSettings(
-    input_size=28,
-    patch_size=4,
-    in_channels=1,
-    hidden_size=80,
-    depth=4,
-    num_heads=4,
-    mlp_ratio=2.0,
-    num_classes=labelled.NUM_CLASSES,
-    learn_sigma=False,
-)
-MNIST_SIT_B = SiTSettings(
-    input_size=28,
-    patch_size=4,
-    in_channels=1,
-    hidden_size=128,
-    depth=6,
-    num_heads=4,
-    mlp_ratio=2.0,
-    num_classes=labelled.NUM_CLASSES,
-    learn_sigma=False,
-)
-MNIST_LATENT_SIT = SiTSettings(
+MNIST_SIT_S = replace(DIGITS_SIT, input_size=28, patch_size=4, hidden_size=80)
+MNIST_SIT_B = replace(MNIST_SIT_S, hidden_size=128, depth=6)
+MNIST_LATENT_SIT = replace(
+    DIGITS_SIT,
     input_size=autoencoder.LATENT[1],
     patch_size=1,
     in_channels=autoencoder.LATENT[0],
     hidden_size=96,
-    depth=4,
-    num_heads=4,
-    mlp_ratio=2.0,
-    num_classes=labelled.NUM_CLASSES,
-    learn_sigma=False,
 )
 # The embedding turns by one radian per unit. With unit 1, as in the official DiT, the same network
 # wiggles from index to index: its slope in time at t = 0.5 is off by half from that over 0.01; with

@@ -8,12 +8,11 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from dss_ray.errors import ModelError
 from dss_ray.models.adaln import (
+    Block,
     FinalLayer,
     LabelEmbedder,
     PatchEmbedder,
     TimeEmbedder,
-    modulate,
-    modulation,
     plain_norm,
     unpatchify,
     waves,
@@ -104,25 +103,6 @@ class Mlp(nn.Module):
         return mapped
 
 
-class Block(nn.Module):
-    """Attention and MLP, modulated and gated by the condition (adaLN-Zero, arXiv 2212.09748)."""
-
-    def __init__(self, size: SiTSettings) -> None:
-        super().__init__()
-        width = size.hidden_size
-        self.norm1, self.norm2 = plain_norm(width), plain_norm(width)
-        self.attn = Attention(width, size.num_heads)
-        self.mlp = Mlp(width, int(width * size.mlp_ratio))
-        self.adaLN_modulation = modulation(width, 6)
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """The tokens (B, T, D) one block further, under the condition (B, D)."""
-        shift1, scale1, gate1, shift2, scale2, gate2 = self.adaLN_modulation(condition).chunk(6, -1)
-        attended = self.attn(modulate(self.norm1(x), shift1, scale1))
-        x = torch.addcmul(x, gate1[:, None], attended)
-        return torch.addcmul(x, gate2[:, None], self.mlp(modulate(self.norm2(x), shift2, scale2)))
-
-
 class SiT(nn.Module):
     """The transformer of DiT (arXiv 2212.09748) and SiT (arXiv 2401.08740).
 
@@ -139,7 +119,15 @@ class SiT(nn.Module):
         tokens = size.input_size // size.patch_size
         embedding = position_embedding(tokens, size.hidden_size)
         self.pos_embed = nn.Parameter(embedding, requires_grad=False)
-        self.blocks = nn.ModuleList(Block(size) for _ in range(size.depth))
+        self.blocks = nn.ModuleList(
+            Block(
+                size.hidden_size,
+                plain_norm,
+                Attention(size.hidden_size, size.num_heads),
+                Mlp(size.hidden_size, int(size.hidden_size * size.mlp_ratio)),
+            )
+            for _ in range(size.depth)
+        )
         channels = size.in_channels * (2 if size.learn_sigma else 1)
         self.final_layer = FinalLayer(size.hidden_size, size.patch_size**2 * channels)
 
