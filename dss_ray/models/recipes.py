@@ -36,6 +36,7 @@ class Recipe:
         weight_decay: AdamW's, decoupled.
         ema: decay of the moving average of the weights, per step.
         seed: of the first weights and of every step's random numbers.
+        horizon: step at which the cosine would reach zero, if it is not the last.
     """
 
     build: Callable[[], nn.Module]
@@ -47,6 +48,7 @@ class Recipe:
     weight_decay: float
     ema: float
     seed: int = 0
+    horizon: int | None = None
 
 
 def normal(like: Tensor, generator: Generator) -> Tensor:
@@ -149,12 +151,15 @@ RECIPES = {
     "digits-dit": replace(DIGITS_SIT, loss=noise_loss),
     "digits-flowdcn": flow(lambda: FlowDCN(shipped.DIGITS_FLOWDCN), digits.images, 12_000, 128),
     "mnist-sit-s": flow(lambda: SiT(shipped.MNIST_SIT_S), mnist.images, 20_000, 128),
-    "mnist-sit-b": flow(lambda: SiT(shipped.MNIST_SIT_B), mnist.images, 20_000, 128),
+    "mnist-sit-b": replace(
+        flow(lambda: SiT(shipped.MNIST_SIT_B), mnist.images, 13_000, 128), horizon=20_000
+    ),
     "mnist-autoencoder": replace(
         classifier(Autoencoder, mnist.images), loss=reconstruction_loss, steps=6_000
     ),
-    "mnist-latent-sit": flow(
-        lambda: SiT(shipped.MNIST_LATENT_SIT), shipped.mnist_latents, 20_000, 128
+    "mnist-latent-sit": replace(
+        flow(lambda: SiT(shipped.MNIST_LATENT_SIT), shipped.mnist_latents, 12_000, 128),
+        horizon=20_000,
     ),
     "digits-cnn": classifier(digits_cnn, digits.images),
     "digits-mlp": classifier(digits_mlp, digits.images, seed=1),

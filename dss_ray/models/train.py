@@ -1,16 +1,18 @@
 """Train the shipped networks: ``python -m dss_ray.models.train NAME``.
 
 On one core digits-sit and digits-dit take about a quarter of an hour each, digits-flowdcn an hour,
-the flows of MNIST two to six hours, mnist-autoencoder half an hour and the extractors three minutes
-or less; ``--device cuda`` takes minutes. An interrupted run goes on from its last checkpoint, on
-another device too; the same seed gives the same random numbers everywhere and the same weights on
-the same machine.
+the flows of MNIST two to four hours, mnist-autoencoder half an hour and the extractors at most
+three minutes; ``--device cuda`` takes minutes. An interrupted run goes on from its last checkpoint,
+on another device too; the same seed gives the same random numbers everywhere and the same weights
+on the same machine.
 """
 
 import argparse
 import copy
+import json
 import math
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -59,9 +61,11 @@ class Training:
         return loss.detach()
 
     def rate(self) -> float:
-        """The learning rate: a linear rise, then half a cosine down to zero."""
+        """The learning rate: a linear rise, then half a cosine that ends at the horizon."""
+        recipe = self.recipe
         rise = min(1.0, (self.step + 1) / WARM_UP)
-        return self.recipe.rate * rise * (1 + math.cos(math.pi * self.step / self.recipe.steps)) / 2
+        turn = math.pi * self.step / (recipe.horizon or recipe.steps)
+        return recipe.rate * rise * (1 + math.cos(turn)) / 2
 
     def follow(self) -> None:
         """Move the average towards the network, faster in the first steps."""
@@ -98,10 +102,11 @@ class Training:
             self.optimizer.state[weight] = {"step": torch.tensor(float(self.step)), **moments}
 
     def summary(self) -> str:
-        """The numbers of the recipe, the seed and the network, to tell checkpoints apart."""
-        recipe = self.recipe
-        numbers = (recipe.steps, recipe.batch, recipe.rate, recipe.weight_decay, recipe.ema)
-        return f"{numbers} seed {recipe.seed} {self.network}"
+        """The recipe's numbers and a hash of the network's keys and shapes."""
+        shapes = {key: list(value.shape) for key, value in self.network.state_dict().items()}
+        layout = sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()
+        numbers = {name: value for name, value in vars(self.recipe).items() if not callable(value)}
+        return json.dumps(numbers | {"network": layout}, sort_keys=True)
 
 
 def load_prefixed(module: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
