@@ -219,7 +219,7 @@ def sample(solver: Bundle, model: VelocityModel, count: int = 10, seed: int = 0)
     guided = guide_by(solver, model)
     noise, label = Teacher(guided[0], DOMAIN, seed, span(solver.table)).noise(0, count)
     with torch.no_grad():
-        return decoded(model, sample_table(guided, solver.table, noise, label)) / 255
+        return decoded(model, sample_table(guided, solver.table, noise, label)).cpu() / 255
 
 
 def teacher_images(
@@ -232,7 +232,7 @@ def teacher_images(
     """
     scales = guidance if isinstance(guidance, Sequence) else [guidance]
     guided = one_flow(guide_steps(model, scales, len(scales)))
-    return decoded(guided, Teacher(guided, DOMAIN, seed).ends(0, count)) / 255
+    return decoded(guided, Teacher(guided, DOMAIN, seed).ends(0, count)).cpu() / 255
 
 
 def evaluate(

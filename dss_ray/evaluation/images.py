@@ -28,12 +28,12 @@ EXPECTED = "expected a folder of PNGs, or a .npy or .npz of uint8 images (n, H, 
 
 
 def decoded(model: VelocityModel, states: Tensor) -> Tensor:
-    """The images (B, C, H, W) uint8 that ``states`` stand for, on the CPU.
+    """The images (B, C, H, W) uint8 that ``states`` stand for, on their device.
 
     Through the model's ``decode`` where it has one, else from the usual [-1, 1] of pixel models.
     """
     decode = getattr(model, "decode", None)
-    return to_uint8((states + 1) / 2 if decode is None else decode(states)).cpu()
+    return to_uint8((states + 1) / 2 if decode is None else decode(states))
 
 
 def to_uint8(images: Tensor) -> Tensor:

@@ -51,8 +51,8 @@ def reference_statistics(
     spatial: Statistics | None = None
     with torch.no_grad():
         for images in batches:
-            reading = image_reading(images, extractor)
-            features = reading.features.cpu()
+            reading = image_reading(images, extractor).cpu()
+            features = reading.features
             total = total.merge(Statistics.of(features))
             if reading.spatial is not None:
                 part = Statistics.of(reading.spatial)

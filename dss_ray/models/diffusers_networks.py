@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, full, nn
+from torch import Tensor, nn
 
 from dss_ray.errors import ModelError
 from dss_ray.models.network import NetworkModel
@@ -25,14 +25,10 @@ class DiffusersModel(NetworkModel):
     rounds it so itself, in its own pipeline as well.)
     """
 
-    def forward(self, x: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
-        """What the network predicts (B, *sample_shape); t scalar or (B,), label (B,) or None."""
+    def predict(self, x: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
+        """One call of the network, with t (B,) as it comes."""
         weight = next(self.network.parameters())
-        if label is None:
-            assert self.num_classes is not None
-            label = full((len(x),), self.num_classes, device=x.device)
-        times = t.to(x.device).expand(len(x))
-        predicted: Tensor = self.network(x.to(weight.dtype), times, label)
+        predicted: Tensor = self.network(x.to(weight.dtype), t, label)
         return predicted.to(x.dtype)
 
 

@@ -149,7 +149,8 @@ def load_extractor(name: str) -> Extractor:
         name: one of ``EXTRACTORS``, ``inception?path=FILE``, or ``package.module:callable`` for a
             callable that returns one. Its own extractors are called, and have ``name``, ``dim`` and
             ``fingerprint``; for sFID and the Inception score also ``spatial_dim`` or ``classes``
-            and a method ``read``, as in ``dss_ray.models.reading``.
+            and a method ``read``, as in ``dss_ray.models.reading``. One with a method ``to``
+            is moved to the images' device, another reads them on the CPU.
 
     Raises:
         UsageError: if the name is unknown, or Inception lacks its path or its library.

@@ -1,11 +1,17 @@
 """A torch network as a model: always in eval mode, its weights frozen."""
 
 from collections.abc import Callable
+from itertools import repeat
+from math import prod
 from typing import Self
 
-from torch import Tensor, device, full, nn
+from torch import Tensor, cat, device, full, nn, split
 
 from dss_ray.models import checkpoint
+
+# Numbers of the states that go through a network together: 512 latents of an image of 256 x 256, 8
+# of one of 1024 x 1024. They fill a GPU, and memory does not grow with the image.
+AT_ONCE = 2**21
 
 
 class NetworkModel(nn.Module):
@@ -65,12 +71,18 @@ class NetworkModel(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
         """What the network predicts (B, *sample_shape); t scalar or (B,), label (B,) or None."""
-        weight = next(self.network.parameters())
-        state, times = x.to(weight.dtype), t.to(weight).expand(len(x))
-        if self.num_classes is None:
-            predicted: Tensor = self.network(state, times)
-            return predicted.to(x.dtype)
-        if label is None:
+        times, rows = t.to(x.device).expand(len(x)), max(1, AT_ONCE // prod(self.sample_shape))
+        if label is None and self.num_classes is not None:
             label = full((len(x),), self.num_classes, device=x.device)
-        predicted = self.network(state, times, label)
+        if len(x) <= rows:
+            return self.predict(x, times, label)
+        labels = repeat(None) if label is None else split(label, rows)
+        parts = zip(split(x, rows), split(times, rows), labels, strict=False)
+        return cat([self.predict(*part) for part in parts])
+
+    def predict(self, x: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
+        """One call of the network, with t (B,) and the label it takes, if any."""
+        weight = next(self.network.parameters())
+        labels = () if label is None or self.num_classes is None else (label,)
+        predicted: Tensor = self.network(x.to(weight.dtype), t.to(weight), *labels)
         return predicted.to(x.dtype)

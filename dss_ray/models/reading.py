@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -84,10 +85,22 @@ def read(extractor: Callable[[Tensor], Tensor], images: Tensor) -> Reading:
 
     One without a method ``read`` is called, and gives features alone.
     """
+    images = within_reach(extractor, images)
     if hasattr(extractor, "read"):
         found: Reading = extractor.read(images)
         return found
     return Reading(extractor(images))
+
+
+def within_reach(extractor: Any, images: Tensor) -> Tensor:
+    """Move the extractor to the images' device and return them; one that cannot move gets copies.
+
+    Those lie on the CPU.
+    """
+    if not hasattr(extractor, "to"):
+        return images.cpu()
+    extractor.to(images.device)
+    return images
 
 
 def places(maps: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from dss_ray.errors import UsageError
 from dss_ray.models.conformity import explain
 from dss_ray.models.features import load_extractor
 from dss_ray.models.guidance import GuidedModel
+from dss_ray.models.reading import within_reach
 from dss_ray.search.objective import Features
 
 
@@ -34,7 +35,7 @@ def feature_map(model: GuidedModel, name: str | None = None) -> Features | None:
 
     def features(states: Tensor) -> Tensor:
         images: Tensor = (states + 1) / 2 if decode is None else decode(states)
-        found: Tensor = extractor(images)
+        found: Tensor = extractor(within_reach(extractor, images))
         return found
 
     try:

@@ -180,5 +180,5 @@ def judged(job: Job, guided: GuidedModel, kind: Kind, grid: str | None, bundle: 
     return Judged(
         row=row,
         bundle=bundle.model_copy(update={"metrics": metrics}),
-        pictures=Pictures.of(decoded(guided, states)),
+        pictures=Pictures.of(decoded(guided, states).cpu()),
     )

@@ -5,8 +5,9 @@ import torch
 
 from dss_ray.errors import UsageError
 from dss_ray.models import digits, mnist
-from dss_ray.models.features import EXTRACTORS, load_extractor
+from dss_ray.models.features import EXTRACTORS, Extractor, digits_cnn, load_extractor
 from dss_ray.models.labelled import NUM_CLASSES, decode
+from dss_ray.models.reading import read
 
 
 @pytest.fixture(scope="module", params=EXTRACTORS)
@@ -98,3 +99,21 @@ def test_without_torch_fidelity_inception_says_how_to_install_it(tmp_path):
 def test_unknown_extractor_is_named():
     with pytest.raises(UsageError, match="digits-cnn"):
         load_extractor("inception")
+
+
+def test_an_extractor_follows_the_images_to_their_device():
+    extractor = Extractor("digits-cnn", digits_cnn())  # not the shared one, which would stay there
+    reading = read(extractor, torch.zeros(2, 1, 8, 8, device="meta"))
+    assert reading.features.device.type == "meta"
+    assert {weight.device.type for weight in extractor.parameters()} == {"meta"}
+
+
+def test_an_extractor_that_cannot_move_reads_on_the_cpu():
+    seen = []
+
+    def mean(images):
+        seen.append(images.device.type)
+        return images.mean((2, 3))
+
+    assert read(mean, torch.ones(2, 1, 8, 8)).features.shape == (2, 1)
+    assert seen == ["cpu"]
