@@ -1,6 +1,5 @@
 """What DiT, SiT and FlowDCN share: embedders, adaLN modulation and the final layer."""
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -128,7 +127,7 @@ class FinalLayer(nn.Module):
 
 def unpatchify(tokens: Tensor, patch: int, channels: int) -> Tensor:
     """Tokens (B, side**2, patch**2 * C) as states (B, C, H, W), the first ``channels`` of C."""
-    side = math.isqrt(tokens.shape[1])
+    side = round(tokens.shape[1] ** 0.5)  # isqrt would break a compiled graph
     pixels = tokens.view(len(tokens), side, side, patch, patch, -1)
     states = pixels.permute(0, 5, 1, 3, 2, 4).reshape(len(tokens), -1, side * patch, side * patch)
     return states[:, :channels]

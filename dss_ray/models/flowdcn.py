@@ -1,6 +1,5 @@
 """FlowDCN (arXiv 2410.22655) at any size, with the official names of its weights."""
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -144,7 +143,7 @@ class DeformableConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Mixed tokens (B, T, D) of a square image."""
-        side = math.isqrt(x.shape[1])
+        side = round(x.shape[1] ** 0.5)
         place = (len(x), side, side, self.groups)
         scale = exact(self.qk_scales(x)).view(*place, POINTS, 1) + self.deformables_scale
         offset = exact(self.qk_deformables(x)).view(*place, POINTS, 2) + self.deformables_prior

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dss_ray.errors import FileError
 
 WRAPPED = "ema"  # the key under which training checkpoints keep the averaged weights
+STARTS = b"P", b"\x80"  # of a zip archive, which torch writes, and of a pickle, which it wrote once
 NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")  # of a block, within a key
 
 
@@ -52,6 +53,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 def read_pickle(path: Path) -> Any:
     """What torch finds without running code; the arguments of a training run are allowed."""
+    with path.open("rb") as file:
+        if file.read(1) not in STARTS:
+            raise ValueError("neither a zip archive nor a pickle")
     with torch.serialization.safe_globals([Namespace]):
         return torch.load(path, map_location="cpu", weights_only=True)
 

@@ -17,6 +17,9 @@ ZOO: dict[str, Callable[..., VelocityModel]] = {
     "digits-sit": shipped.digits_sit,
     "digits-dit": shipped.digits_dit,
     "digits-flowdcn": shipped.digits_flowdcn,
+    "mnist-sit-s": shipped.mnist_sit_s,
+    "mnist-sit-b": shipped.mnist_sit_b,
+    "mnist-latent-sit": shipped.mnist_latent_sit,
     "gaussian-mixture": gaussian.plane,
 }
 NAMED = ZOO | OFFICIAL | DIFFUSERS

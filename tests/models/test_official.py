@@ -180,6 +180,12 @@ def test_truncated_checkpoints_are_named(tiny, tmp_path, file, share):
         load_model(f"sit-s-256?path={path}")
 
 
+def test_a_text_file_is_not_taken_for_code(tmp_path):
+    (tmp_path / "a.pt").write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(FileError, match=r"a\.pt: no readable checkpoint .*neither"):
+        load_model(f"sit-s-256?path={tmp_path / 'a.pt'}")
+
+
 @pytest.mark.parametrize("content", [[1, 2], {"model": {"a": torch.zeros(1)}}, torch.zeros(2), {}])
 def test_files_without_weights_say_what_they_hold(tiny, tmp_path, content):
     torch.save(content, tmp_path / "a.pt")
