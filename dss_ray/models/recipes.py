@@ -158,7 +158,7 @@ RECIPES = {
         classifier(Autoencoder, mnist.images), loss=reconstruction_loss, steps=6_000
     ),
     "mnist-latent-sit": replace(
-        flow(lambda: SiT(shipped.MNIST_LATENT_SIT), shipped.mnist_latents, 12_000, 128),
+        flow(lambda: SiT(shipped.MNIST_LATENT_SIT), shipped.mnist_latents, 11_000, 128),
         horizon=20_000,
     ),
     "digits-cnn": classifier(digits_cnn, digits.images),
