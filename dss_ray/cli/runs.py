@@ -106,9 +106,13 @@ def finished(summary: "SweepSummary") -> Result:
     from dss_ray.records.leaderboard import render
     from dss_ray.records.runs import RUNS
 
+    spent = summary.cost
     text = (
-        f"{summary.name}: {summary.trials} trials, {summary.failed} failed; network evaluations "
-        f"filled {summary.busy:.0%} of the cores' time; all of it is in {RUNS / summary.name}"
+        f"{summary.name}: {summary.trials} trials, {summary.failed} failed, {spent['stopped']} "
+        f"stopped early; {spent['search_evaluations']:,} network evaluations in searches and "
+        f"{spent['sampling_evaluations']:,} in sampling, {spent['cpu_hours']:.2f} CPU and "
+        f"{spent['gpu_hours']:.2f} GPU hours; network evaluations filled {summary.busy:.0%} of the "
+        f"cores' time; all of it is in {RUNS / summary.name}"
     )
     if summary.interrupted:
         text += "\ninterrupted: the same command with --resume finishes the rest"
@@ -116,6 +120,7 @@ def finished(summary: "SweepSummary") -> Result:
         "name": summary.name,
         "trials": summary.trials,
         "failed": summary.failed,
+        "cost": summary.cost,
         "best": summary.board,
     }
     code = INTERRUPTED if summary.interrupted else DONE

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from dss_ray.config.space import Dimension, parse_space
 from dss_ray.evaluation.judge import Judge
+from dss_ray.evaluation.plan import CHUNK
 
 Seed = Annotated[int, Field(ge=0)]  # negative ones are the teacher's own
 Count = Annotated[int, Field(ge=1)]
+Rung = Annotated[int, Field(ge=1, multiple_of=CHUNK)]
 
 
 def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """``values``, none of them twice."""
     if len(set(values)) < len(values):
         raise ValueError("each should be given once")
+    return values
+
+
+def rising(values: tuple[int, ...]) -> tuple[int, ...]:
+    """``values``, each greater than the one before."""
+    if sorted(set(values)) != list(values):
+        raise ValueError("each should be greater than the one before")
     return values
 
 
@@ -42,10 +51,21 @@ class Resources(Frozen):
 class Evaluation(Frozen):
     """How solvers are judged: trials on the selection seed, finalists on the evaluation seeds.
 
-    ``features`` and ``statistics`` replace the model's own extractor and reference statistics.
+    Attributes:
+        samples: of a trial.
+        rungs: fewer samples, at which a trial stops unless its distance is among the best of those
+            with its step count, one in ``reduction_factor`` (successive halving,
+            arXiv 1810.05934); whole chunks of the evaluation.
+        reduction_factor: see ``rungs``.
+        seed: of the selection's noises.
+        final_samples: of a finalist, on each of the ``final_seeds``.
+        features: replaces the model's own extractor.
+        statistics: a file that replaces the model's own reference statistics.
     """
 
     samples: Annotated[int, Field(ge=16)] = 2000
+    rungs: Annotated[tuple[Rung, ...], AfterValidator(rising)] = ()
+    reduction_factor: Annotated[int, Field(ge=2)] = 2
     seed: Seed = 0
     final_samples: Annotated[int, Field(ge=16)] = 2000
     features: str | None = None
@@ -55,6 +75,18 @@ class Evaluation(Frozen):
         1,
         2,
     )
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        """The rungs lead up to all samples."""
+        if self.rungs and self.rungs[-1] >= self.samples:
+            raise ValueError(f"rungs should stay below samples, which is {self.samples}")
+        return self
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """The numbers of samples after which a trial reports."""
+        return (*self.rungs, self.samples)
 
     def judge(self) -> Judge:
         """Extractor and statistics."""
@@ -79,6 +111,7 @@ class SweepSettings(Frozen):
         models: the models to evaluate on; each has its own study and front.
         trials: budget of searched trials per model.
         time_budget: seconds after which no further trial starts; None for no limit.
+        trial_seconds: wall seconds of a worker after which a trial fails, hanging ones too.
         concurrency: trials at once; None for as many as the cluster holds.
         seed: of the sampler that chooses the trials.
         resources: of one trial.
@@ -87,12 +120,15 @@ class SweepSettings(Frozen):
         search: the space.
     """
 
-    MAY_CHANGE: ClassVar[frozenset[str]] = frozenset({"trials", "time_budget", "concurrency"})
+    MAY_CHANGE: ClassVar[frozenset[str]] = frozenset(
+        {"trials", "time_budget", "trial_seconds", "concurrency"}
+    )
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
     models: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct)]
     trials: Count = 50
     time_budget: Annotated[float, Field(gt=0)] | None = None
+    trial_seconds: Annotated[float, Field(gt=0)] | None = None
     concurrency: Count | None = None
     seed: int = 0
     resources: Resources = Resources()

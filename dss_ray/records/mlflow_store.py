@@ -23,6 +23,7 @@ from dss_ray.records.plots import plot_front
 from dss_ray.records.rows import Param, Row
 from dss_ray.records.run_fields import (
     History,
+    distances,
     figures,
     front_points,
     losses,
@@ -123,8 +124,10 @@ class SweepRecorder:
         run, failed = self.runs[row.key], row.status == "failed"
         tags = {"solver": row.solver, "kind": row.kind, "model": row.model}
         tags |= {"error": str(row.error), NOTE: f"Failed: {row.error}"} if failed else {}
+        tags |= {"stopped": "true"} if row.stopped else {}
         tags |= {"finalist": "true", NOTE: FINALIST} if row.final and not failed else {}
         points = [(name, value, 0) for name, value in figures(row).items()]
+        points += [] if row.final else distances(row)
         points += [("loss", loss, step) for step, loss in losses(history or {})]
         with translated(self.uri):
             self.log(run, points, tags)

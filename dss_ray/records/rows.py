@@ -19,7 +19,9 @@ MEASURED = (
     "seconds",
     "reference_seconds",
     "reference_evaluations",
+    "sampling_evaluations",
     "network_seconds",
+    "worker_seconds",
 )
 
 
@@ -43,13 +45,17 @@ class Row(BaseModel):
         fid_spread: standard deviation over the seeds (ddof 1).
         fid_values: one distance per seed.
         selection_fid: of a final row, the distance that selected it.
+        fid_by_samples: the selection distance at each number of samples that it was taken on.
+        stopped: True where it was hopeless at its step count before all samples were drawn.
         features: the extractor in which the distance was taken.
         samples: images per distance.
         rmse: per element of the state, to the converged reference on noises no search saw.
         evaluations: network calls per sample, summed over the samples of the search, without the
             reference's, which are ``reference_evaluations``.
         seconds: wall time of the search without its reference, which is ``reference_seconds``.
+        sampling_evaluations: network calls per sample, summed over the samples it was judged by.
         network_seconds: CPU seconds spent inside network evaluations.
+        worker_seconds: wall seconds that its job held a worker, the search included.
         bundle: the solver's file, relative to the run's folder.
         params: the swept values.
         final: True where the finalists were evaluated again on fresh seeds.
@@ -72,6 +78,8 @@ class Row(BaseModel):
     fid_spread: float | None = None
     fid_values: list[float] = []
     selection_fid: float | None = None
+    fid_by_samples: dict[int, float] = {}
+    stopped: bool = False
     features: str = ""
     samples: int = 0
     rmse: float | None = None
@@ -79,7 +87,9 @@ class Row(BaseModel):
     seconds: float | None = None
     reference_seconds: float | None = None
     reference_evaluations: int | None = None
+    sampling_evaluations: int | None = None
     network_seconds: float | None = None
+    worker_seconds: float | None = None
     bundle: str | None = None
     params: dict[str, Param] = {}
     error: str | None = None

@@ -11,7 +11,13 @@ from dss_ray.records.rows import Param, Row
 
 NAMED = ("nfe", "method", "grid", "guidance", "model")  # swept values that a run's name shows
 FIGURES = ("rmse", "evaluations", "seconds")
-COSTS = ("reference_seconds", "reference_evaluations", "network_seconds")
+COSTS = (
+    "reference_seconds",
+    "reference_evaluations",
+    "sampling_evaluations",
+    "network_seconds",
+    "worker_seconds",
+)
 FINISHED = 'tags.kind = "searched" AND attributes.status = "FINISHED"'
 LOSSES = 500  # at most so many per run; a batch takes 1000 metrics
 History = Mapping[str, Sequence[tuple[int, float]]]
@@ -46,6 +52,12 @@ def figures(row: Row) -> dict[str, float]:
     if row.fid is not None:
         values["fid_samples"] = row.samples
     return {name: value for name, value in values.items() if value is not None}
+
+
+def distances(row: Row) -> list[tuple[str, float, int]]:
+    """The selection distance as a curve over the number of samples: (metric, distance, samples)."""
+    name = f"{distance_metric(row.features)}_by_samples"
+    return [(name, distance, count) for count, distance in sorted(row.fid_by_samples.items())]
 
 
 def losses(history: History) -> list[tuple[int, float]]:

@@ -17,7 +17,7 @@ from dss_ray.evaluation.judge import Judge
 from dss_ray.evaluation.plan import EvaluationPlan
 from dss_ray.records.leaderboard import best_of_each
 from dss_ray.records.rows import Row
-from dss_ray.tune.job import judged_by
+from dss_ray.tune.loaded import judged_by
 from dss_ray.tune.sharded import Shard, spread
 
 log = logging.getLogger(__name__)
@@ -86,6 +86,8 @@ def final_row(row: Row, parts: Sequence[Sequence[ChunkResult]], judge: Judge) ->
         "fid_values": values,
         "selection_fid": row.fid,
         "samples": results[0].samples,
+        "sampling_evaluations": (row.sampling_evaluations or 0)
+        + sum(result.evaluations for result in results),
         "final": True,
     }
     return row.model_copy(update=update), sum(result.network_seconds for result in results)

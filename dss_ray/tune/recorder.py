@@ -18,7 +18,8 @@ from dss_ray.records.mlflow_store import IDENTITY, StoreError, SweepRecorder
 from dss_ray.records.plots import plot_history, plot_samples, plot_solver
 from dss_ray.records.rows import Row, append_row, read_rows
 from dss_ray.tune.folder import MANIFEST
-from dss_ray.tune.job import Job, judged_by
+from dss_ray.tune.job import Job
+from dss_ray.tune.loaded import judged_by
 from dss_ray.tune.outcome import Judged, Outcome
 
 log = logging.getLogger(__name__)
@@ -101,6 +102,7 @@ class Recorder:
                 "bundle": str(place),
                 "params": self.params(job),
                 "network_seconds": outcome.network_seconds / len(outcome.results),
+                "worker_seconds": outcome.seconds / len(outcome.results),
             }
             self.write(result.row.model_copy(update=more), result)
 
@@ -150,6 +152,7 @@ def failed_row(job: Job, number: int | None, outcome: Outcome) -> Row:
         method=None if method is None else str(method),
         grid=str(job.values.get("grid", "-")),
         network_seconds=outcome.network_seconds,
+        worker_seconds=outcome.seconds,
         params=dict(job.values) if job.kind == "searched" else {},
         error=outcome.error,
     )

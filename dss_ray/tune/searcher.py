@@ -51,6 +51,8 @@ class StudySearcher(Searcher):
         self.deadline, self.began, self.ended = deadline, began, ended
         self.jobs: dict[str, tuple[Job, int | None]] = {}
         self.outcomes: dict[str, Outcome] = {}
+        self.started: dict[str, float] = {}
+        self.deaths: dict[str, str] = {}
         self.open = {name: settings.trials - study.finished() for name, study in studies.items()}
 
     @property
@@ -68,8 +70,9 @@ class StudySearcher(Searcher):
             return self.FINISHED
         self.jobs[trial_id] = drawn
         self.done.add(drawn[0].key)
+        self.started[trial_id] = time.monotonic()
         self.began(*drawn)
-        return job_config(drawn[0])
+        return job_config(drawn[0], self.settings.trial_seconds)
 
     def draw(self) -> tuple[Job, int] | None:
         """A job of the model with the most trials left, and its number in that model's study."""
@@ -96,6 +99,17 @@ class StudySearcher(Searcher):
         if OUTCOME in result:
             self.outcomes[trial_id] = Outcome.model_validate_json(result[OUTCOME])
 
+    def died(self, trial_id: str, reason: str) -> None:
+        """Note why a worker is gone, before ``on_trial_complete``."""
+        self.deaths[trial_id] = f"the worker died ({reason})"
+
+    def reason(self, trial_id: str, seconds: float) -> str:
+        """Why a worker of so many seconds is gone."""
+        limit = self.settings.trial_seconds
+        if limit is not None and seconds >= limit:
+            return f"took longer than trial_seconds, which is {limit:g}"
+        return self.deaths.pop(trial_id, "the worker died")
+
     @shielded()
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -106,8 +120,10 @@ class StudySearcher(Searcher):
         outcome = self.outcomes.pop(trial_id, None)
         if outcome is None and not error:
             return  # stopped from outside; the sweep requeues what its studies still see running
-        outcome = outcome or Outcome(error="the worker died before it could report")
         job, number = self.jobs.pop(trial_id)
+        seconds = time.monotonic() - self.started.pop(trial_id)
+        if outcome is None or (error and not outcome.error):  # it may have got to some rungs
+            outcome = Outcome(error=self.reason(trial_id, seconds), seconds=seconds)
         self.ended(job, number, outcome)
         if number is None:
             return

@@ -19,7 +19,7 @@ from dss_ray.evaluation.plan import EvaluationPlan
 from dss_ray.models.guidance import guide_steps
 from dss_ray.solver.table import SolverTable
 from dss_ray.tune.cluster import connect, use_assigned_cpus
-from dss_ray.tune.job import judged_by, load
+from dss_ray.tune.loaded import judged_by, load
 
 TOGETHER = 4  # chunks of a task: fewer tasks keep the workers busier, more fill more of them
 

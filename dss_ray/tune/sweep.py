@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dss_ray.config.space import Dimension
 from dss_ray.config.sweep import SweepSettings
+from dss_ray.records.cost import cost
 from dss_ray.records.leaderboard import leaderboard_rows
 from dss_ray.records.rows import Row
 from dss_ray.tune.cluster import connect
@@ -37,6 +38,7 @@ class SweepSummary:
         trials: searched trials on record, failed ones included.
         failed: how many of them failed.
         board: the leaderboard's rows.
+        cost: network evaluations, samples and hours, see ``dss_ray.records.cost``.
         interrupted: whether it was stopped and can be resumed.
         busy: share of the workers' time, from the cluster's start on, that their processors spent
             inside network evaluations; waiting does not count.
@@ -46,6 +48,7 @@ class SweepSummary:
     trials: int
     failed: int
     board: list[dict[str, Any]]
+    cost: dict[str, Any]
     interrupted: bool
     busy: float
 
@@ -111,8 +114,11 @@ class Sweep:
             self.recorder.close(interrupted)
         trials = [row for row in self.rows() if row.searched]
         failed = sum(row.status == "failed" for row in trials)
-        board = leaderboard_rows(self.rows())
-        return SweepSummary(self.settings.name, len(trials), failed, board, interrupted, busy)
+        own, board = self.settings.resources, leaderboard_rows(self.rows())
+        spent = cost(self.rows(), own.cpus, own.gpus)
+        return SweepSummary(
+            self.settings.name, len(trials), failed, board, spent, interrupted, busy
+        )
 
     def run_jobs(self) -> None:
         """Baselines and trials, until the budget is spent."""
@@ -122,21 +128,26 @@ class Sweep:
         self.progress.start("baselines and trials", searcher.left)
         from ray import tune
 
-        from dss_ray.tune.trainable import trainable
+        from dss_ray.tune.halving import Halving
+        from dss_ray.tune.trainable import JobTrainable
 
         resources = {"cpu": self.settings.resources.cpus, "gpu": self.settings.resources.gpus}
         storage = (self.folder / "ray").resolve()
         tuner = tune.Tuner(
-            tune.with_resources(trainable, resources),
+            tune.with_resources(JobTrainable, resources),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
+                scheduler=Halving(self.settings.evaluation, self.rows(), searcher.died),
                 num_samples=searcher.left,
                 max_concurrent_trials=self.workers,
                 reuse_actors=True,  # a fresh worker would import torch for every trial
                 trial_dirname_creator=lambda trial: str(trial.trial_id),
             ),
             run_config=tune.RunConfig(
-                name=str(time.time_ns()), storage_path=str(storage), verbose=0
+                name=str(time.time_ns()),
+                storage_path=str(storage),
+                verbose=0,
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
         tuner.fit()

@@ -1,4 +1,4 @@
-"""A trial that diverges fails everywhere with its reason, and the sweep goes on."""
+"""Trials that fail in every way: each has its reason everywhere, and the sweep goes on."""
 
 import json
 import os
@@ -11,40 +11,93 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 MODEL = """
+import os
+import signal
+import time
+
+import torch
+
 from dss_ray import load_model
 
 
 class Fragile:
     name, sample_shape, num_classes = "fragile", (1, 8, 8), 10
     t_min, t_max, fingerprint, features = 0.0, 1.0, "fragile-1", "digits-cnn"
+    guided_channels = None
 
     def __init__(self):
         self.model = load_model("digits-sit")
 
     def __call__(self, x, t, label):
         velocity = self.model(x, t, label)
-        return velocity * float("nan") if (label == 10).any() else velocity  # under guidance
+        if (label == 10).any():  # under guidance
+            return self.under(velocity)
+        return velocity
+
+    def under(self, velocity):
+        return velocity * float("nan")
 
 
-def build():
+class Hanging(Fragile):
+    fingerprint = "hanging-1"
+
+    def under(self, velocity):
+        time.sleep(1e6)
+
+
+class Killed(Fragile):
+    fingerprint = "killed-1"
+
+    def under(self, velocity):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Raising(Fragile):
+    fingerprint = "raising-1"
+
+    def under(self, velocity):
+        raise SystemExit("the licence has expired")
+
+
+def nan():
     return Fragile()
+
+
+def hang():
+    return Hanging()
+
+
+def kill():
+    return Killed()
+
+
+def leave():
+    return Raising()
 """
 SPACE = """
-models: ["fragile:build"]
+models: ["fragile:nan", "fragile:hang", "fragile:kill", "fragile:leave"]
 trials: 2
+trial_seconds: 60
 search: {nfe: 3, guidance: {choice: [1.0, 1.5]}, method: least-squares, grid: uniform, samples: 32}
 evaluation: {samples: 64, final_samples: 64, final_seeds: [0, 1]}
 baselines: {methods: [euler], grids: [uniform], samples: 8, keep: 1}
 """
+REASONS = {
+    "fragile:nan": "NaN",
+    "fragile:hang": "longer than trial_seconds, which is 60",
+    "fragile:kill": "the worker died",
+    "fragile:leave": "the licence has expired",
+}
 
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished sweep over a model that diverges under guidance."""
+    """The folder of a finished sweep over models that fail under guidance."""
     folder = tmp_path_factory.mktemp("fragile")
     (folder / "fragile.py").write_text(MODEL)
     (folder / "space.yaml").write_text(SPACE)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "DSS_RAY_CACHE": str(folder / "cache")}
+    environment.pop("MLFLOW_TRACKING_URI", None)
     command = [str(Path(sys.executable).with_name("dss-ray")), "sweep", "space.yaml", "--json"]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
@@ -55,22 +108,29 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_sweep_goes_on_and_counts_the_failure(swept: Path) -> None:
+def failed(folder: Path) -> dict[str, dict]:
+    """The failed trial of each model."""
+    lines = (folder / "runs/space/rows.jsonl").read_text().splitlines()
+    rows = [row for row in map(json.loads, lines) if row["searched"]]
+    return {row["model"]: row for row in rows if row["status"] == "failed"}
+
+
+def test_the_sweep_goes_on_and_counts_the_failures(swept: Path) -> None:
     summary = json.loads((swept / "summary.json").read_text())
-    assert (summary["trials"], summary["failed"]) == (2, 1)
+    assert (summary["trials"], summary["failed"]) == (8, 4)
     assert {row["guidance"] for row in summary["best"]} == {1.0}
+    assert {row["model"] for row in summary["best"]} == set(REASONS)
 
 
-def test_the_reason_is_in_the_rows_the_study_and_mlflow(swept: Path) -> None:
-    rows = [json.loads(line) for line in (swept / "runs/space/rows.jsonl").read_text().splitlines()]
-    (failed,) = [row for row in rows if row["searched"] and row["status"] == "failed"]
-    assert "NaN" in failed["error"]
-    study = optuna.load_study(
-        storage=f"sqlite:///{swept}/runs/space/study.db", study_name="fragile:build"
-    )
-    assert [trial.state.name for trial in study.trials].count("FAIL") == 1
-    assert study.user_attrs[f"error {failed['trial']}"] == failed["error"]
+@pytest.mark.parametrize("model", REASONS)
+def test_the_reason_is_in_the_rows_the_study_and_mlflow(swept: Path, model: str) -> None:
+    row = failed(swept)[model]
+    assert REASONS[model] in row["error"]
+    study = optuna.load_study(storage=f"sqlite:///{swept}/runs/space/study.db", study_name=model)
+    states = [trial.state.name for trial in study.trials]
+    assert (states.count("FAIL"), states.count("COMPLETE"), len(states)) == (1, 1, 2)
+    assert study.user_attrs[f"error {row['trial']}"] == row["error"]
     client = MlflowClient(f"sqlite:///{swept}/mlflow.db")
     experiment = client.get_experiment_by_name("dss_ray")
     runs = client.search_runs([experiment.experiment_id], "attributes.status = 'FAILED'")
-    assert failed["error"] in {run.data.tags["error"] for run in runs}
+    assert row["error"] in {run.data.tags["error"] for run in runs}

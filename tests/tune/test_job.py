@@ -8,8 +8,10 @@ from dss_ray.config.sweep import Baselines, Evaluation
 from dss_ray.errors import UsageError
 from dss_ray.models.guidance import guide
 from dss_ray.tune.baselines import screened
-from dss_ray.tune.job import Job, load, run_job
+from dss_ray.tune.job import Job
+from dss_ray.tune.loaded import load
 from dss_ray.tune.outcome import Outcome
+from dss_ray.tune.work import run_job
 
 EVALUATION = Evaluation(samples=64, final_samples=64)
 BASELINES = Baselines(
@@ -29,6 +31,11 @@ def job(kind: str = "searched", **changes: object) -> Job:
     return Job(kind, "digits-sit", values | changes, EVALUATION, BASELINES)  # type: ignore[arg-type]
 
 
+def finished(one: Job) -> Outcome:
+    """The last outcome of a job."""
+    return list(run_job(one))[-1]
+
+
 def test_a_key_is_the_same_for_equal_jobs_and_another_for_each_change() -> None:
     assert job().key == job().key
     other = Evaluation(samples=65, final_samples=64)
@@ -41,18 +48,18 @@ def test_a_baseline_job_keeps_the_best_two_methods_and_grids_by_rmse() -> None:
     guided = guide(load("digits-sit"), 1.0)
     kept = [(kind, name, grid) for kind, name, grid, _ in screened(guided, 4, BASELINES)]
     assert [kind for kind, *_ in kept] == ["classical", "classical"]  # no published one at NFE 4
-    rows = [result.row for result in run_job(job("baseline")).results]
+    rows = [result.row for result in finished(job("baseline")).results]
     assert {(row.kind, row.solver, row.grid) for row in rows} == set(kept)
     assert all(row.solver != "euler" for row in rows)
 
 
 def test_the_paper_s_tables_are_judged_where_they_have_that_many_steps() -> None:
-    rows = [result.row for result in run_job(job("baseline", nfe=5)).results]
+    rows = [result.row for result in finished(job("baseline", nfe=5)).results]
     assert [row.kind for row in rows] == ["classical", "classical", "published"]
 
 
 def test_an_outcome_survives_the_way_through_json() -> None:
-    outcome = run_job(job())
+    outcome = finished(job())
     copy = Outcome.model_validate_json(outcome.model_dump_json())
     (before,), (after,) = outcome.results, copy.results
     assert before.row == after.row
@@ -62,7 +69,7 @@ def test_an_outcome_survives_the_way_through_json() -> None:
 
 
 def test_a_searched_row_says_what_it_cost() -> None:
-    outcome = run_job(job(guidance=1.2))
+    outcome = finished(job(guidance=1.2))
     row = outcome.results[0].row
     assert row.evaluations == 4 * 2 * 32 * (1 + 8 + 3)  # screening one grid, its variants, the best
     assert row.reference_evaluations is not None
@@ -73,11 +80,11 @@ def test_a_searched_row_says_what_it_cost() -> None:
 def test_a_solver_searched_on_another_model_is_made_to_fit_the_one_that_judges() -> None:
     elsewhere = job(search_model="digits-dit")
     assert elsewhere.key != job().key
-    (result,) = run_job(elsewhere).results
+    (result,) = finished(elsewhere).results
     assert (result.row.model, result.bundle.model) == ("digits-sit", "digits-dit")
     knots = result.bundle.table.knots
     assert (float(knots[0]), float(knots[-1])) == (0.0, 1.0)
-    (home,) = run_job(job()).results
+    (home,) = finished(job()).results
     assert home.row.rmse is not None
     assert result.row.rmse is not None
     assert home.row.rmse < result.row.rmse < 2 * home.row.rmse
@@ -85,4 +92,4 @@ def test_a_solver_searched_on_another_model_is_made_to_fit_the_one_that_judges()
 
 def test_an_unknown_grid_fails_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="did you mean 'uniform'"):
-        run_job(job(grid="unifrom"))
+        finished(job(grid="unifrom"))

@@ -1,0 +1,116 @@
+"""Judge a solver on the selection seed, on more and more samples, none of them drawn twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+
+from dss_ray.api import evaluate_part
+from dss_ray.bundle import Bundle
+from dss_ray.evaluation.chunk import ChunkResult
+from dss_ray.evaluation.evaluate import EvaluationResult, combine
+from dss_ray.evaluation.images import decoded
+from dss_ray.evaluation.plan import EvaluationPlan
+from dss_ray.models.guidance import GuidedModel
+from dss_ray.models.teacher import Teacher
+from dss_ray.records.rows import Row
+from dss_ray.solver.sampling import sample
+from dss_ray.tune.baselines import Kind
+from dss_ray.tune.job import Job
+from dss_ray.tune.loaded import judged_by
+from dss_ray.tune.outcome import Judged, Pictures
+
+PICTURES = 10  # samples shown of each solver, one of each of the first labels
+
+
+@dataclass(eq=False)
+class Judging:
+    """A solver whose evaluation can go on.
+
+    Args:
+        job: says how to judge.
+        guided: the model.
+        kind: "searched", "classical" or "published".
+        grid: the (starting) grid of times.
+        bundle: the solver.
+        chunks: what was evaluated so far, in order.
+        distances: taken so far, by number of samples.
+    """
+
+    job: Job
+    guided: GuidedModel
+    kind: Kind
+    grid: str | None
+    bundle: Bundle
+    chunks: list[ChunkResult] = field(default_factory=list)
+    distances: dict[int, float] = field(default_factory=dict)
+
+    def after(self, count: int) -> Judged:
+        """Its figures on the first ``count`` samples."""
+        own = self.job.evaluation
+        plan = EvaluationPlan(own.samples, own.seed, "selection")
+        extractor, reference = judged_by(self.job.model, own.judge())
+        while sum(chunk.samples for chunk in self.chunks) < count:
+            part = evaluate_part(
+                [self.guided] * self.bundle.table.nfe,
+                self.bundle.table,
+                plan,
+                len(self.chunks),
+                metrics=("fid", "rmse"),
+                extractor=extractor,
+            )
+            self.chunks.append(part)
+        result = combine(self.chunks, reference)
+        assert result.fid is not None
+        self.distances[result.samples] = result.fid
+        metrics = {
+            f"FID[{result.features}]": result.fid,
+            "rmse": result.rmse,
+            "samples": result.samples,
+        }
+        return Judged(
+            row=self.row(result),
+            bundle=self.bundle.model_copy(update={"metrics": metrics}),
+            pictures=self.pictures,
+        )
+
+    def row(self, result: EvaluationResult) -> Row:
+        """What the records keep of figures."""
+        job, found, searched = self.job, self.bundle.search, self.kind == "searched"
+        return Row(
+            key=job.key if searched else f"{job.key}-{self.bundle.name}-{self.grid}",
+            status="done",
+            model=job.model,
+            nfe=self.bundle.table.nfe,
+            kind=self.kind,
+            searched=searched,
+            solver=self.bundle.name,
+            guidance=self.guided.scale,
+            method=found.method if found else None,
+            grid=self.grid,
+            fid=result.fid,
+            fid_by_samples=self.distances,
+            stopped=result.samples < job.evaluation.samples,  # if no further report follows
+            features=str(result.features),
+            samples=result.samples,
+            sampling_evaluations=result.evaluations,
+            rmse=result.rmse,
+            evaluations=found.evaluations if found else None,
+            seconds=found.seconds if found else None,
+            reference_seconds=found.reference_seconds if found else None,
+            reference_evaluations=found.reference_evaluations if found else None,
+            params=dict(job.values) if searched else {},
+        )
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        """Samples of the teacher, and the solver's on the same noises."""
+        teacher = Teacher(self.guided, "selection", self.job.evaluation.seed)
+        noise, label = teacher.noise(0, PICTURES)
+        with torch.no_grad():
+            drawn = sample(self.guided, self.bundle.table, noise, label)
+        return Pictures.of(
+            decoded(self.guided, torch.cat([teacher.ends(0, PICTURES), drawn])).cpu()
+        )
