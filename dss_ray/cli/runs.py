@@ -48,7 +48,7 @@ def plan(settings: "SweepSettings", absent: "list[Absent]") -> Result:
     from rich.table import Table
 
     from dss_ray.models.spec import short
-    from dss_ray.tune.sweep import baseline_jobs
+    from dss_ray.tune.baselines import baseline_jobs
 
     dimensions = [dimension_row(dimension) for dimension in settings.space()]
     document = {
@@ -114,6 +114,11 @@ def finished(summary: "SweepSummary") -> Result:
         f"{spent['gpu_hours']:.2f} GPU hours; network evaluations filled {summary.busy:.0%} of the "
         f"cores' time; all of it is in {RUNS / summary.name}"
     )
+    if summary.spent:
+        text += (
+            f"\n{summary.spent} is spent, and {summary.left} jobs are left: the same command with "
+            f"--resume and a larger {summary.spent} does them"
+        )
     if summary.interrupted:
         text += "\ninterrupted: the same command with --resume finishes the rest"
     document = {
@@ -121,6 +126,8 @@ def finished(summary: "SweepSummary") -> Result:
         "trials": summary.trials,
         "failed": summary.failed,
         "cost": summary.cost,
+        "spent": summary.spent,
+        "left": summary.left,
         "best": summary.board,
     }
     code = INTERRUPTED if summary.interrupted else DONE

@@ -13,6 +13,7 @@ from dss_ray.evaluation.plan import CHUNK
 
 Seed = Annotated[int, Field(ge=0)]  # negative ones are the teacher's own
 Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
 Rung = Annotated[int, Field(ge=1, multiple_of=CHUNK)]
 
 
@@ -110,7 +111,12 @@ class SweepSettings(Frozen):
         name: names the folder ``runs/NAME`` and the experiment's parent run.
         models: the models to evaluate on; each has its own study and front.
         trials: budget of searched trials per model.
-        time_budget: seconds after which no further trial starts; None for no limit.
+        time_budget: seconds; no trial starts that would end later if it took as long as the others
+            did on average. None, here and below, for no limit.
+        evaluation_budget: network evaluations, of searches and of samples that solvers are judged
+            by, after which no further trial starts.
+        cpu_hours: likewise, hours of all workers' CPUs.
+        gpu_hours: likewise, of their GPUs.
         trial_seconds: wall seconds of a worker after which a trial fails, hanging ones too.
         concurrency: trials at once; None for as many as the cluster holds.
         seed: of the sampler that chooses the trials.
@@ -121,14 +127,25 @@ class SweepSettings(Frozen):
     """
 
     MAY_CHANGE: ClassVar[frozenset[str]] = frozenset(
-        {"trials", "time_budget", "trial_seconds", "concurrency"}
+        {
+            "trials",
+            "time_budget",
+            "evaluation_budget",
+            "cpu_hours",
+            "gpu_hours",
+            "trial_seconds",
+            "concurrency",
+        }
     )
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
     models: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct)]
     trials: Count = 50
-    time_budget: Annotated[float, Field(gt=0)] | None = None
-    trial_seconds: Annotated[float, Field(gt=0)] | None = None
+    time_budget: Positive | None = None
+    evaluation_budget: Count | None = None
+    cpu_hours: Positive | None = None
+    gpu_hours: Positive | None = None
+    trial_seconds: Positive | None = None
     concurrency: Count | None = None
     seed: int = 0
     resources: Resources = Resources()

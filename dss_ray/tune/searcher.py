@@ -10,6 +10,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from dss_ray.config.sweep import SweepSettings
+from dss_ray.tune.budget import Budget
 from dss_ray.tune.interrupts import shielded
 from dss_ray.tune.job import Job
 from dss_ray.tune.outcome import Outcome
@@ -30,7 +31,7 @@ class StudySearcher(Searcher):
         studies: per model.
         queue: jobs to do before the studies are asked: the baselines.
         done: the keys of finished jobs; grows as jobs are handed out.
-        deadline: monotonic time after which no job is handed out; None for no limit.
+        budget: says when no further job is to be handed out.
         began: called with each job that starts.
         ended: called with each job's outcome.
     """
@@ -42,13 +43,14 @@ class StudySearcher(Searcher):
         *,
         queue: list[Job],
         done: set[str],
-        deadline: float | None,
+        budget: Budget,
         began: Callable[[Job, int | None], None],
         ended: Listener,
     ) -> None:
         super().__init__()
         self.settings, self.studies, self.queue, self.done = settings, studies, queue, done
-        self.deadline, self.began, self.ended = deadline, began, ended
+        self.budget, self.began, self.ended = budget, began, ended
+        self.spent: str | None = None
         self.jobs: dict[str, tuple[Job, int | None]] = {}
         self.outcomes: dict[str, Outcome] = {}
         self.started: dict[str, float] = {}
@@ -63,7 +65,8 @@ class StudySearcher(Searcher):
     @shielded()
     def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]
         """The next job's configuration, or FINISHED where the budget is spent."""
-        if self.deadline is not None and time.monotonic() > self.deadline:
+        self.spent = self.budget.spent()
+        if self.spent:
             return self.FINISHED
         drawn = (self.queue.pop(0), None) if self.queue else self.draw()
         if drawn is None:
@@ -124,6 +127,7 @@ class StudySearcher(Searcher):
         seconds = time.monotonic() - self.started.pop(trial_id)
         if outcome is None or (error and not outcome.error):  # it may have got to some rungs
             outcome = Outcome(error=self.reason(trial_id, seconds), seconds=seconds)
+        self.budget.durations.append(seconds)
         self.ended(job, number, outcome)
         if number is None:
             return

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dss_ray.config.space import Dimension
 from dss_ray.config.sweep import SweepSettings
 from dss_ray.records.cost import cost
 from dss_ray.records.leaderboard import leaderboard_rows
 from dss_ray.records.rows import Row
+from dss_ray.tune.baselines import baseline_jobs
+from dss_ray.tune.budget import Budget
 from dss_ray.tune.cluster import connect
 from dss_ray.tune.finalists import evaluate_finalists, finalists
 from dss_ray.tune.folder import freeze, locked, place
@@ -21,12 +21,10 @@ from dss_ray.tune.job import Job
 from dss_ray.tune.outcome import Outcome
 from dss_ray.tune.progress import Progress
 from dss_ray.tune.recorder import Recorder
-from dss_ray.tune.study import Study, Values
+from dss_ray.tune.study import Study
 
 if TYPE_CHECKING:  # importing Ray Tune takes two seconds
     from dss_ray.tune.searcher import StudySearcher
-
-GUIDANCE_POINTS = 3  # of a guidance range at which the baselines are evaluated
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,8 @@ class SweepSummary:
         failed: how many of them failed.
         board: the leaderboard's rows.
         cost: network evaluations, samples and hours, see ``dss_ray.records.cost``.
+        spent: the budget that ended it before its trials were done; None where none did.
+        left: how many jobs it left then.
         interrupted: whether it was stopped and can be resumed.
         busy: share of the workers' time, from the cluster's start on, that their processors spent
             inside network evaluations; waiting does not count.
@@ -49,6 +49,8 @@ class SweepSummary:
     failed: int
     board: list[dict[str, Any]]
     cost: dict[str, Any]
+    spent: str | None
+    left: int
     interrupted: bool
     busy: float
 
@@ -91,10 +93,16 @@ class Sweep:
         self.recorder = Recorder(folder, settings, resume)
         self.progress = Progress(settings.name, self.rows)
         self.studies = dict[str, Study]()
+        self.spent: str | None = None
+        self.left = 0
 
     def rows(self) -> list[Row]:
         """All rows so far."""
         return list(self.recorder.rows.values())
+
+    def cost(self) -> dict[str, Any]:
+        """What the sweep came to so far."""
+        return cost(self.rows(), self.settings.resources.cpus, self.settings.resources.gpus)
 
     def run(self) -> SweepSummary:
         """Everything; an interrupt leaves a sweep that can be resumed."""
@@ -114,10 +122,16 @@ class Sweep:
             self.recorder.close(interrupted)
         trials = [row for row in self.rows() if row.searched]
         failed = sum(row.status == "failed" for row in trials)
-        own, board = self.settings.resources, leaderboard_rows(self.rows())
-        spent = cost(self.rows(), own.cpus, own.gpus)
         return SweepSummary(
-            self.settings.name, len(trials), failed, board, spent, interrupted, busy
+            name=self.settings.name,
+            trials=len(trials),
+            failed=failed,
+            board=leaderboard_rows(self.rows()),
+            cost=self.cost(),
+            spent=self.spent,
+            left=self.left,
+            interrupted=interrupted,
+            busy=busy,
         )
 
     def run_jobs(self) -> None:
@@ -151,6 +165,8 @@ class Sweep:
             ),
         )
         tuner.fit()
+        if searcher.spent:
+            self.spent, self.left = searcher.spent, searcher.left
 
     @shielded()
     def searcher(self) -> StudySearcher:
@@ -168,13 +184,12 @@ class Sweep:
         for study in studies.values():
             study.requeue()
         done = {row.key.partition("-")[0] for row in self.rows()}
-        limit = self.settings.time_budget
         return StudySearcher(
             self.settings,
             studies,
             queue=[job for job in baseline_jobs(self.settings) if job.key not in done],
             done=done,
-            deadline=None if limit is None else self.began + limit,
+            budget=Budget(self.settings, self.cost, self.began),
             began=self.began_job,
             ended=self.ended_job,
         )
@@ -203,34 +218,3 @@ class Sweep:
         self.network_seconds += network_seconds
         self.recorder.write(row)
         self.progress.ended_one()
-
-
-def baseline_jobs(settings: SweepSettings) -> Iterator[Job]:
-    """One job per model, NFE and guidance, the longest first and guidance values in turn."""
-    space = {dimension.name: dimension for dimension in settings.space()}
-    guidances = points(space["guidance"], GUIDANCE_POINTS) if "guidance" in space else [1.0]
-    for model in settings.models:
-        for nfe in sorted(points(space["nfe"]), reverse=True):
-            for guidance in guidances:
-                values: Values = {"nfe": int(nfe), "guidance": float(guidance)}
-                yield Job(
-                    "baseline",
-                    model,
-                    values,
-                    settings.evaluation,
-                    settings.baselines,
-                    settings.resources.device,
-                )
-
-
-def points(dimension: Dimension, most: int | None = None) -> list[float]:
-    """The values of a numeric dimension: its choices, or those of a range, ``most`` at the most."""
-    if dimension.choices:
-        return [float(choice) for choice in dimension.choices]
-    step = dimension.step or (1.0 if dimension.kind is int else None)
-    if step is None:
-        count = most or GUIDANCE_POINTS
-        step = (dimension.high - dimension.low) / max(1, count - 1)
-    count = int((dimension.high - dimension.low) / step + 1e-9) + 1
-    values = [dimension.low + step * index for index in range(count)]
-    return values if most is None else values[:: -(-count // most)]

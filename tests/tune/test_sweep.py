@@ -80,6 +80,10 @@ def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     said = stop_after(process, folder, 3, signal.SIGINT)
     assert process.returncode == 130, said
     assert study_states(folder)["RUNNING"] == run_states(folder)["RUNNING"] == 0, said
+    process = start(folder, "--resume", "--set", "evaluation_budget=1")
+    output, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    (folder / "spent.json").write_text(output)
     finished = len(rows(folder))
     process = start(folder, "--resume")
     stop_after(process, folder, finished + 4, signal.SIGKILL)
@@ -95,6 +99,13 @@ def test_resumed_sweep_finishes_its_budget_and_repeats_nothing(resumed: Path) ->
     assert len(trials) == len({row["key"] for row in trials}) == 6
     once = Counter((row["key"], row["final"]) for row in rows(resumed))
     assert set(once.values()) == {1}
+
+
+def test_a_spent_budget_ends_a_sweep_that_says_what_it_left(resumed: Path) -> None:
+    summary = json.loads((resumed / "spent.json").read_text())
+    assert summary["spent"] == "evaluation_budget"
+    assert 0 < summary["left"] <= 10
+    assert summary["trials"] < 6
 
 
 def test_no_trial_stays_running_after_a_kill(resumed: Path) -> None:
