@@ -1,9 +1,11 @@
-"""The commands that list what is known: models, solvers and the bundle's schema."""
+"""The commands that list what is known: models, solvers and the schemas of files."""
 
 from typing import Any
 
+from dss_ray.cli import options
 from dss_ray.cli.stage import stage
 from dss_ray.cli.verb import Result, verb
+from dss_ray.errors import require_known
 
 
 @verb
@@ -73,8 +75,11 @@ def solvers() -> Result:
 
 
 @verb
-def schema() -> Result:
-    """Print the JSON schema of a bundle file."""
+def schema(kind: options.SchemaKind = "bundle") -> Result:
+    """Print the JSON schema of a bundle, or of a space file for editors."""
     from dss_ray.bundle import json_schema
+    from dss_ray.config.schema import space_schema
 
-    return Result(json_schema())
+    kinds = {"bundle": json_schema, "space": space_schema}
+    require_known("schema", kind, kinds)
+    return Result(kinds[kind]())

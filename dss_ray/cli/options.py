@@ -80,7 +80,8 @@ CsvFile = Annotated[Path | None, Option("--csv", help="Write the rows to this fi
 Port = Annotated[int, Option(min=1, max=65535, help="Port to listen on.")]
 Host = Annotated[str, Option(help="Address to listen on.")]
 
-# export and reference
+# schema, export and reference
+SchemaKind = Annotated[str, Argument(help="bundle, or space for a sweep's YAML file.")]
 Source = Annotated[str, Argument(help="A sweep in ./runs, or a bundle file.")]
 Folder = Annotated[Path, Option("-o", "--out", help="Folder to write into.")]
 ExportNfe = Annotated[int | None, Option("--nfe", min=1, help="Of a sweep, the best with so many.")]

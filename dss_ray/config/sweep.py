@@ -34,14 +34,16 @@ def rising(values: tuple[int, ...]) -> tuple[int, ...]:
 class Frozen(BaseModel):
     """Settings that cannot change and know no foreign keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Resources(Frozen):
-    """What one trial takes of the cluster; a fraction of a GPU lets trials share it."""
+    """What one trial takes of the cluster."""
 
     cpus: Annotated[int, Field(ge=1)] = 1
+    """Cores of a trial."""
     gpus: Annotated[float, Field(ge=0)] = 0.0
+    """GPUs of a trial; a fraction lets trials share one."""
 
     @property
     def device(self) -> str:
@@ -50,32 +52,30 @@ class Resources(Frozen):
 
 
 class Evaluation(Frozen):
-    """How solvers are judged: trials on the selection seed, finalists on the evaluation seeds.
-
-    Attributes:
-        samples: of a trial.
-        rungs: fewer samples, at which a trial stops unless its distance is among the best of those
-            with its step count, one in ``reduction_factor`` (successive halving,
-            arXiv 1810.05934); whole chunks of the evaluation.
-        reduction_factor: see ``rungs``.
-        seed: of the selection's noises.
-        final_samples: of a finalist, on each of the ``final_seeds``.
-        features: replaces the model's own extractor.
-        statistics: a file that replaces the model's own reference statistics.
-    """
+    """How solvers are judged: trials on the selection seed, finalists on the evaluation seeds."""
 
     samples: Annotated[int, Field(ge=16)] = 2000
+    """Samples of a trial."""
     rungs: Annotated[tuple[Rung, ...], AfterValidator(rising)] = ()
+    """Fewer samples, whole chunks of 250, at which a trial stops unless its distance is among the
+    best of those with its step count, one in ``reduction_factor`` (successive halving,
+    arXiv 1810.05934)."""
     reduction_factor: Annotated[int, Field(ge=2)] = 2
+    """One trial in so many goes on from a rung."""
     seed: Seed = 0
+    """Of the selection's noises."""
     final_samples: Annotated[int, Field(ge=16)] = 2000
+    """Samples of a finalist on each of the final seeds."""
     features: str | None = None
+    """The extractor, such as inception?path=FILE; the model's own if left out."""
     statistics: str | None = None
+    """A file of reference statistics; those of the extractor or the teacher's if left out."""
     final_seeds: Annotated[tuple[Seed, ...], Field(min_length=2), AfterValidator(distinct)] = (
         0,
         1,
         2,
     )
+    """Seeds of the noises that the finalists are judged on, which no trial has seen."""
 
     @model_validator(mode="after")
     def check(self) -> Self:
@@ -99,32 +99,17 @@ class Baselines(Frozen):
     """Classical solvers, screened by rmse over methods and grids; the best are evaluated."""
 
     methods: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Classical solvers by name."""
     grids: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Time grids by name."""
     samples: Count = 16
+    """Samples that each method on each grid is screened on."""
     keep: Count = 2
+    """How many are evaluated, per model, step count and guidance scale."""
 
 
 class SweepSettings(Frozen):
-    """All of a sweep.
-
-    Attributes:
-        name: names the folder ``runs/NAME`` and the experiment's parent run.
-        models: the models to evaluate on; each has its own study and front.
-        trials: budget of searched trials per model.
-        time_budget: seconds; no trial starts that would end later if it took as long as the others
-            did on average. None, here and below, for no limit.
-        evaluation_budget: network evaluations, of searches and of samples that solvers are judged
-            by, after which no further trial starts.
-        cpu_hours: likewise, hours of all workers' CPUs.
-        gpu_hours: likewise, of their GPUs.
-        trial_seconds: wall seconds of a worker after which a trial fails, hanging ones too.
-        concurrency: trials at once; None for as many as the cluster holds.
-        seed: of the sampler that chooses the trials.
-        resources: of one trial.
-        evaluation: sample counts and seeds.
-        baselines: what the searched solvers are compared with.
-        search: the space.
-    """
+    """All of a sweep."""
 
     MAY_CHANGE: ClassVar[frozenset[str]] = frozenset(
         {
@@ -139,19 +124,35 @@ class SweepSettings(Frozen):
     )
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    """Names the folder runs/NAME and the parent run; the file's own name if left out."""
     models: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct)]
+    """The models to evaluate on; each has its own study and front."""
     trials: Count = 50
+    """Searched trials per model."""
     time_budget: Positive | None = None
+    """Seconds; no trial starts that would end later if it took as long as the others did on
+    average."""
     evaluation_budget: Count | None = None
+    """Network evaluations, of searches and of samples that solvers are judged by, after which no
+    further trial starts."""
     cpu_hours: Positive | None = None
+    """Hours of all workers' CPUs after which no further trial starts."""
     gpu_hours: Positive | None = None
+    """Hours of all workers' GPUs after which no further trial starts."""
     trial_seconds: Positive | None = None
+    """Wall seconds of a worker after which a trial fails, hanging ones too."""
     concurrency: Count | None = None
+    """Trials at once; as many as the cluster holds if left out."""
     seed: int = 0
+    """Of the sampler that chooses the trials."""
     resources: Resources = Resources()
+    """Of one trial."""
     evaluation: Evaluation = Evaluation()
+    """Sample counts and seeds."""
     baselines: Baselines
+    """What the searched solvers are compared with."""
     search: dict[str, Any]
+    """The space: each key a value, {choice: [...]} or {range: [low, high]}."""
 
     def space(self) -> tuple[Dimension, ...]:
         """The dimensions of ``search``."""
