@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # slow to import, and --help needs none of it
     from dss_ray.config.model_options import Absent
     from dss_ray.config.space import Dimension
     from dss_ray.config.sweep import SweepSettings
+    from dss_ray.tune.estimate import Estimate
     from dss_ray.tune.sweep import SweepSummary
 
 
@@ -49,7 +50,10 @@ def plan(settings: "SweepSettings", absent: "list[Absent]") -> Result:
 
     from dss_ray.models.spec import short
     from dss_ray.tune.baselines import baseline_jobs
+    from dss_ray.tune.estimate import estimate, seconds_per_evaluation
 
+    rough = estimate(settings)
+    each = None if absent else seconds_per_evaluation(settings)
     dimensions = [dimension_row(dimension) for dimension in settings.space()]
     document = {
         "name": settings.name,
@@ -57,6 +61,7 @@ def plan(settings: "SweepSettings", absent: "list[Absent]") -> Result:
         "trials": settings.trials * len(settings.models),
         "baselines": sum(1 for _ in baseline_jobs(settings)),
         "dimensions": dimensions,
+        "estimate": vars(rough) | {"seconds_per_evaluation": each},
         "absent": [{"key": key, "path": path} for key, path in absent],
     }
     table = Table("dimension", "values", "only when", box=None, pad_edge=False)
@@ -73,10 +78,27 @@ def plan(settings: "SweepSettings", absent: "list[Absent]") -> Result:
         f"{evaluation.samples} samples each; {document['baselines']} baseline jobs of "
         f"{len(settings.baselines.methods)} methods on {len(settings.baselines.grids)} grids; "
         f"finalists on {len(evaluation.final_seeds)} seeds of {evaluation.final_samples} samples\n"
+        f"{estimate_text(rough, each)}\n"
     )
     lines = [f"--set {key}=PATH  (now {path}, which is not there)" for key, path in absent]
     todo = ["to be set before it can run, here or in the file:", *lines] if absent else []
     return Result(document, Group(text, table, *todo))
+
+
+def estimate_text(rough: "Estimate", each: float | None) -> str:
+    """The cost of a sweep in a sentence or two."""
+    space = f"{rough.points:,} points" if rough.points else "a continuous or huge space"
+    if rough.evaluations is None or rough.search_evaluations is None:
+        cost = f"judging a solver takes {rough.sampling_evaluations:,} network evaluations"
+    else:
+        cost = (
+            f"roughly {rough.search_evaluations:,} network evaluations of a search, "
+            f"{rough.sampling_evaluations:,} of judging a solver and {rough.evaluations:,} in all, "
+            "teachers apart"
+        )
+        if each is not None:
+            cost += f": {rough.evaluations * each / 3600:.2g} hours of one worker like this machine"
+    return f"{space}; {cost}; {rough.megabytes:.0f} MB of disk"
 
 
 def dimension_row(dimension: "Dimension") -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from contextlib import suppress
@@ -27,6 +28,7 @@ KEYS: dict[str, type] = {
     "search_model": str,
 } | SETTINGS
 OPTIONS = ("choice", "range", "log", "step", "when")
+ENUMERATED = 100_000  # points of a finite space that are listed at most
 
 
 @dataclass(frozen=True)
@@ -167,3 +169,17 @@ def scalar(kind: type, value: Any, place: str) -> Value:
         raise UsageError(f"{place}: expected a finite number, got {value}")
     converted: Value = kind(value)
     return converted
+
+
+def finite_points(space: Sequence[Dimension]) -> list[dict[str, Value]]:
+    """All points of a finite space, each once; none of an infinite or a huge one."""
+    if math.prod(len(dimension.choices) for dimension in space) > ENUMERATED:
+        return []
+    found = dict[tuple[tuple[str, Value], ...], dict[str, Value]]()
+    for point in itertools.product(*(dimension.choices for dimension in space)):
+        values = dict[str, Value]()
+        for dimension, value in zip(space, point, strict=True):
+            if dimension.active(values):
+                values[dimension.name] = value
+        found[tuple(values.items())] = values
+    return list(found.values())

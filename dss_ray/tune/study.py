@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from dss_ray.config.space import Dimension, Value
+from dss_ray.config.space import Dimension, Value, finite_points
 from dss_ray.errors import FileError
 
 if TYPE_CHECKING:  # Optuna takes a second to import, which --help must not pay
@@ -17,7 +17,6 @@ if TYPE_CHECKING:  # Optuna takes a second to import, which --help must not pay
 
 ERROR, SKIPPED = "error", "skipped"
 REDRAWS = 20  # of points already visited, before an unvisited one is looked for
-ENUMERATED = 100_000  # points of a finite space that are listed at most
 Values = dict[str, Value]
 
 
@@ -108,7 +107,7 @@ class Study:
             if not visited(values):
                 return number, values
             self.skip(number, "duplicate")
-        unvisited = [values for values in self.points() if not visited(values)]
+        unvisited = [values for values in finite_points(self.space) if not visited(values)]
         if not unvisited:
             return None
         self.study.enqueue_trial(self.random.choice(unvisited))
@@ -121,17 +120,6 @@ class Study:
             if dimension.active(values):
                 values[dimension.name] = suggest(trial, dimension)
         return trial.number, values
-
-    def points(self) -> Iterator[Values]:
-        """All points of a finite space; none of an infinite or a huge one."""
-        if math.prod(len(dimension.choices) for dimension in self.space) > ENUMERATED:
-            return
-        for point in itertools.product(*(dimension.choices for dimension in self.space)):
-            values = Values()
-            for dimension, value in zip(self.space, point, strict=True):
-                if dimension.active(values):
-                    values[dimension.name] = value
-            yield values
 
     def complete(self, number: int, nfe: int, fid: float) -> None:
         """Tell the study a trial's figures."""

@@ -106,6 +106,23 @@ def test_a_dry_run_shows_the_plan_and_runs_nothing(run):
     assert not Path("runs").exists()
 
 
+def test_a_dry_run_estimates_points_evaluations_time_and_disk(run):
+    Path("space.yaml").write_text(SPACE)
+    finite = [
+        "--set",
+        "search.ridge={choice: [1.0e-6, 1.0e-3]}",
+        "--set",
+        "evaluation.samples=1000",
+    ]
+    found = run("sweep", "space.yaml", "--dry-run", *finite, "--json").document["estimate"]
+    whole = run("sweep", "space.yaml", "--dry-run", "--json").document["estimate"]
+    assert (found["points"], whole["points"]) == (3 * 2 * 2, None)
+    assert 0 < found["seconds_per_evaluation"] < 0.1
+    said = run("sweep", "space.yaml", "--dry-run", *finite).out
+    assert "12 points" in said
+    assert "hours of one worker" in " ".join(said.split())
+
+
 def test_set_replaces_a_setting_of_the_file(run):
     Path("space.yaml").write_text(SPACE)
     assign = ["--set", "models=[digits-sit]", "--set", "search.nfe=8", "--name", "eight"]
