@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dss_ray.config.space import SETTINGS, Dimension
+from dss_ray.config.space import SETTINGS, Dimension, finite_points
 from dss_ray.config.sweep import SweepSettings
 from dss_ray.errors import UsageError, require_known
 from dss_ray.evaluation.demands import require_samples
@@ -38,6 +38,11 @@ def check_names(settings: SweepSettings, load: bool) -> None:
         for value in dimension.choices if check else ():
             located(f"search.{dimension.name}", check, str(value))
         located(f"search.{dimension.name}", check_number, dimension)
+    if settings.sampler == "grid" and not finite_points(settings.space()):
+        raise UsageError(
+            "sampler: a grid needs a finite space, of 100,000 points at most; give every range of "
+            "search as a choice, or take another sampler"
+        )
     for grid in settings.baselines.grids:
         located("baselines.grids", make_grid, grid, max(nfes(settings)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -143,8 +143,10 @@ class SweepSettings(Frozen):
     """Wall seconds of a worker after which a trial fails, hanging ones too."""
     concurrency: Count | None = None
     """Trials at once; as many as the cluster holds if left out."""
+    sampler: Literal["tpe", "nsga2", "gp", "random", "grid"] = "tpe"
+    """How trials are chosen; grid takes the points of a finite space in order."""
     seed: int = 0
-    """Of the sampler that chooses the trials."""
+    """Of the sampler."""
     resources: Resources = Resources()
     """Of one trial."""
     evaluation: Evaluation = Evaluation()

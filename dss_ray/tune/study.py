@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from dss_ray.config.space import Dimension, Value, finite_points
 from dss_ray.errors import FileError
+from dss_ray.tune.samplers import GRID, make_sampler, mixed
 
 if TYPE_CHECKING:  # Optuna takes a second to import, which --help must not pay
     import optuna
@@ -28,16 +29,19 @@ class Study:
         name: of the study.
         space: the dimensions.
         seed: of the sampler.
+        sampler: how points are chosen, of ``SAMPLERS``.
 
     Raises:
         FileError: if the file is no readable database of studies.
     """
 
-    def __init__(self, path: Path, name: str, space: Sequence[Dimension], seed: int) -> None:
+    def __init__(
+        self, path: Path, name: str, space: Sequence[Dimension], seed: int, sampler: str = "tpe"
+    ) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.space, self.random, self.path = space, random.Random(seed), path
+        self.space, self.path, self.seed, self.sampler = space, path, seed, sampler
         try:
             self.study = optuna.create_study(
                 storage=f"sqlite:///{path}",
@@ -51,8 +55,7 @@ class Study:
             raise FileError(
                 f"{path}: no readable study ({reason}); restore it or take a new --name"
             ) from None
-        self.study.sampler = optuna.samplers.TPESampler(seed=seed + known)
-        if not known:
+        if not known and sampler != GRID:
             self.enqueue_defaults()
 
     def enqueue_defaults(self) -> None:
@@ -102,7 +105,7 @@ class Study:
 
     def ask(self, visited: Callable[[Values], bool]) -> tuple[int, Values] | None:
         """A trial's number and the values of a point not visited before; None if none is left."""
-        for _ in range(REDRAWS):
+        for _ in range(REDRAWS if self.sampler != GRID else 0):
             number, values = self.draw()
             if not visited(values):
                 return number, values
@@ -110,11 +113,18 @@ class Study:
         unvisited = [values for values in finite_points(self.space) if not visited(values)]
         if not unvisited:
             return None
-        self.study.enqueue_trial(self.random.choice(unvisited))
+        choose = random.Random(mixed(self.seed, self.asked()))
+        self.study.enqueue_trial(unvisited[0] if self.sampler == GRID else choose.choice(unvisited))
         return self.draw()
+
+    def asked(self) -> int:
+        """How many trials there are, those that wait left out."""
+        trials = self.study.get_trials(deepcopy=False)
+        return sum(trial.state.name != "WAITING" for trial in trials)
 
     def draw(self) -> tuple[int, Values]:
         """Whatever the study proposes next."""
+        self.study.sampler = make_sampler(self.sampler, self.seed, self.asked())
         trial, values = self.study.ask(), Values()
         for dimension in self.space:
             if dimension.active(values):

@@ -175,7 +175,8 @@ class Sweep:
 
         space, path = self.settings.space(), self.folder / "study.db"
         studies = self.studies = {
-            model: Study(path, model, space, self.settings.seed) for model in self.settings.models
+            model: Study(path, model, space, self.settings.seed, self.settings.sampler)
+            for model in self.settings.models
         }
         for row in self.rows():
             if row.trial is not None:

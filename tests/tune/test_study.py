@@ -7,22 +7,65 @@ import pytest
 
 from dss_ray.config.space import parse_space
 from dss_ray.errors import FileError
+from dss_ray.tune.samplers import SAMPLERS
 from dss_ray.tune.study import Study
 
 FINITE = {"nfe": {"choice": [3, 4]}, "guidance": {"choice": [1.0, 2.0]}, "grid": "uniform"}
 
 
-def open_study(folder: Path, space: dict = FINITE) -> Study:
-    return Study(folder / "study.db", "model", parse_space(space, "search"), seed=0)
+def open_study(folder: Path, space: dict = FINITE, sampler: str = "tpe") -> Study:
+    return Study(folder / "study.db", "model", parse_space(space, "search"), 0, sampler)
 
 
-def test_a_finite_space_is_visited_once_and_then_exhausted(tmp_path: Path) -> None:
-    study, seen = open_study(tmp_path), []
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_finite_space_is_visited_once_and_then_exhausted(tmp_path: Path, sampler: str) -> None:
+    study, seen = open_study(tmp_path, sampler=sampler), []
     while (asked := study.ask(lambda values: values in seen)) is not None:
         seen.append(asked[1])
         study.complete(asked[0], int(asked[1]["nfe"]), 1.0)
     assert len(seen) == 4
     assert study.finished() == 4
+
+
+CONDITIONAL = {
+    "nfe": {"choice": [3, 4, 5, 6]},
+    "method": {"choice": ["least-squares", "gradient"]},
+    "learning_rate": {"range": [1e-3, 1e-1], "log": True, "when": {"method": "gradient"}},
+    "ridge": {"range": [1e-6, 1e-2], "log": True},
+}
+
+
+def proposals(folder: Path, sampler: str, count: int, reopen: bool) -> list[dict]:
+    """What a study proposes, its figures made up, opened again before each if wanted."""
+    study, found = open_study(folder, CONDITIONAL, sampler), []
+    for _ in range(count):
+        if reopen:
+            study = open_study(folder, CONDITIONAL, sampler)
+        number, values = study.ask(lambda values: values in found)
+        found.append(values)
+        study.complete(number, int(values["nfe"]), float(values["ridge"]) + number % 3)
+    return found
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp", "random"])
+def test_a_restored_study_proposes_what_it_would_have_proposed(
+    tmp_path: Path, sampler: str
+) -> None:
+    folders = tmp_path / "whole", tmp_path / "restored"
+    for folder in folders:
+        folder.mkdir()
+    whole = proposals(folders[0], sampler, 16, reopen=False)
+    assert proposals(folders[1], sampler, 16, reopen=True) == whole
+    assert len({values["ridge"] for values in whole}) > 8
+
+
+def test_a_grid_goes_through_its_points_in_order(tmp_path: Path) -> None:
+    study, seen = open_study(tmp_path, sampler="grid"), []
+    for _ in range(4):
+        seen.append(study.ask(lambda values: values in seen)[1])
+    assert [(values["nfe"], values["guidance"]) for values in seen] == [
+        (3, 1.0), (3, 2.0), (4, 1.0), (4, 2.0)
+    ]  # fmt: skip
 
 
 def test_the_first_trials_take_the_defaults_at_every_nfe_and_guidance(tmp_path: Path) -> None:
