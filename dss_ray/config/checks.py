@@ -12,6 +12,7 @@ from dss_ray.evaluation.demands import require_samples
 from dss_ray.evaluation.judge import Judge
 from dss_ray.models.guidance import guide
 from dss_ray.models.zoo import check_model_name, load_model
+from dss_ray.records.runs import RUNS, sweep_rows
 from dss_ray.search.objective import parse_loss
 from dss_ray.search.result import TARGETS, SearchSettings
 from dss_ray.search.run import parse_chain
@@ -38,6 +39,8 @@ def check_names(settings: SweepSettings, load: bool) -> None:
         for value in dimension.choices if check else ():
             located(f"search.{dimension.name}", check, str(value))
         located(f"search.{dimension.name}", check_number, dimension)
+    for name in settings.warm_start:
+        located("warm_start", sweep_rows, RUNS, name)
     if settings.sampler == "grid" and not finite_points(settings.space()):
         raise UsageError(
             "sampler: a grid needs a finite space, of 100,000 points at most; give every range of "

@@ -147,6 +147,8 @@ class SweepSettings(Frozen):
     """How trials are chosen; grid takes the points of a finite space in order."""
     seed: int = 0
     """Of the sampler."""
+    warm_start: tuple[str, ...] = ()
+    """Earlier sweeps in ./runs, of this model or another, whose best points are tried first."""
     resources: Resources = Resources()
     """Of one trial."""
     evaluation: Evaluation = Evaluation()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # Optuna takes a second to import
@@ -11,27 +13,37 @@ GRID = "grid"  # all points of a finite space in order; the study lists them its
 SAMPLERS = ("tpe", "nsga2", "gp", "random", GRID)
 
 
-def make_sampler(name: str, seed: int, number: int) -> BaseSampler:
-    """The sampler that proposes trial ``number``.
+@dataclass(frozen=True)
+class Chooser:
+    """Makes a sampler for each trial.
 
-    Each trial has a sampler of its own, so that a proposal depends on the seed, the number and the
-    trials on record alone: a resumed study proposes what an undisturbed one would have.
+    A proposal depends on the seed, the trial's number and the trials on record alone, so that a
+    resumed study proposes what an undisturbed one would have.
 
     Args:
         name: of ``SAMPLERS``.
         seed: of the study.
-        number: of the trial.
     """
-    from optuna import samplers
 
-    kinds: dict[str, type[BaseSampler]] = {
-        "tpe": samplers.TPESampler,
-        "nsga2": samplers.NSGAIISampler,
-        "gp": samplers.GPSampler,
-    }
-    return kinds.get(name, samplers.RandomSampler)(seed=mixed(seed, number))  # type: ignore[call-arg]
+    name: str = "tpe"
+    seed: int = 0
 
+    def sampler(self, number: int) -> BaseSampler:
+        """The sampler that proposes trial ``number``."""
+        from optuna import samplers
 
-def mixed(seed: int, number: int) -> int:
-    """One seed below 2**32 of two numbers, neighbours far apart."""
-    return (seed * 1_000_003 + number * 2_654_435_761) % 2**32
+        kinds: dict[str, type[BaseSampler]] = {
+            "tpe": samplers.TPESampler,
+            "nsga2": samplers.NSGAIISampler,
+            "gp": samplers.GPSampler,
+        }
+        kind = kinds.get(self.name, samplers.RandomSampler)
+        return kind(seed=self.mixed(number))  # type: ignore[call-arg]
+
+    def random(self, number: int) -> Random:
+        """Chance for trial ``number``."""
+        return Random(self.mixed(number))
+
+    def mixed(self, number: int) -> int:
+        """One seed below 2**32, those of neighbours far apart."""
+        return (self.seed * 1_000_003 + number * 2_654_435_761) % 2**32

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from dss_ray.config.space import Dimension, Value, finite_points
 from dss_ray.errors import FileError
-from dss_ray.tune.samplers import GRID, make_sampler, mixed
+from dss_ray.tune.samplers import GRID, Chooser
 
 if TYPE_CHECKING:  # Optuna takes a second to import, which --help must not pay
     import optuna
@@ -28,20 +27,25 @@ class Study:
         path: of the SQLite file.
         name: of the study.
         space: the dimensions.
-        seed: of the sampler.
-        sampler: how points are chosen, of ``SAMPLERS``.
+        chooser: says how points are chosen.
+        first: points that a new study tries before all others; a grid has its own order.
 
     Raises:
         FileError: if the file is no readable database of studies.
     """
 
     def __init__(
-        self, path: Path, name: str, space: Sequence[Dimension], seed: int, sampler: str = "tpe"
+        self,
+        path: Path,
+        name: str,
+        space: Sequence[Dimension],
+        chooser: Chooser,
+        first: Iterable[Values] = (),
     ) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.space, self.path, self.seed, self.sampler = space, path, seed, sampler
+        self.space, self.path, self.chooser = space, path, chooser
         try:
             self.study = optuna.create_study(
                 storage=f"sqlite:///{path}",
@@ -55,7 +59,9 @@ class Study:
             raise FileError(
                 f"{path}: no readable study ({reason}); restore it or take a new --name"
             ) from None
-        if not known and sampler != GRID:
+        if not known and chooser.name != GRID:
+            for values in first:
+                self.study.enqueue_trial(values)
             self.enqueue_defaults()
 
     def enqueue_defaults(self) -> None:
@@ -105,7 +111,7 @@ class Study:
 
     def ask(self, visited: Callable[[Values], bool]) -> tuple[int, Values] | None:
         """A trial's number and the values of a point not visited before; None if none is left."""
-        for _ in range(REDRAWS if self.sampler != GRID else 0):
+        for _ in range(REDRAWS if self.chooser.name != GRID else 0):
             number, values = self.draw()
             if not visited(values):
                 return number, values
@@ -113,8 +119,10 @@ class Study:
         unvisited = [values for values in finite_points(self.space) if not visited(values)]
         if not unvisited:
             return None
-        choose = random.Random(mixed(self.seed, self.asked()))
-        self.study.enqueue_trial(unvisited[0] if self.sampler == GRID else choose.choice(unvisited))
+        index = 0
+        if self.chooser.name != GRID:
+            index = self.chooser.random(self.asked()).randrange(len(unvisited))
+        self.study.enqueue_trial(unvisited[index])
         return self.draw()
 
     def asked(self) -> int:
@@ -124,7 +132,7 @@ class Study:
 
     def draw(self) -> tuple[int, Values]:
         """Whatever the study proposes next."""
-        self.study.sampler = make_sampler(self.sampler, self.seed, self.asked())
+        self.study.sampler = self.chooser.sampler(self.asked())
         trial, values = self.study.ask(), Values()
         for dimension in self.space:
             if dimension.active(values):

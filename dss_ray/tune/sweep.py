@@ -11,6 +11,7 @@ from dss_ray.config.sweep import SweepSettings
 from dss_ray.records.cost import cost
 from dss_ray.records.leaderboard import leaderboard_rows
 from dss_ray.records.rows import Row
+from dss_ray.records.runs import RUNS, sweep_rows
 from dss_ray.tune.baselines import baseline_jobs
 from dss_ray.tune.budget import Budget
 from dss_ray.tune.cluster import connect
@@ -21,7 +22,9 @@ from dss_ray.tune.job import Job
 from dss_ray.tune.outcome import Outcome
 from dss_ray.tune.progress import Progress
 from dss_ray.tune.recorder import Recorder
+from dss_ray.tune.samplers import Chooser
 from dss_ray.tune.study import Study
+from dss_ray.tune.warm_start import warm_points
 
 if TYPE_CHECKING:  # importing Ray Tune takes two seconds
     from dss_ray.tune.searcher import StudySearcher
@@ -174,8 +177,16 @@ class Sweep:
         from dss_ray.tune.searcher import StudySearcher
 
         space, path = self.settings.space(), self.folder / "study.db"
+        chooser = Chooser(self.settings.sampler, self.settings.seed)
+        earlier = [row for name in self.settings.warm_start for row in sweep_rows(RUNS, name)]
         studies = self.studies = {
-            model: Study(path, model, space, self.settings.seed, self.settings.sampler)
+            model: Study(
+                path,
+                model,
+                space,
+                chooser,
+                first=warm_points(space, earlier),
+            )
             for model in self.settings.models
         }
         for row in self.rows():

@@ -7,14 +7,14 @@ import pytest
 
 from dss_ray.config.space import parse_space
 from dss_ray.errors import FileError
-from dss_ray.tune.samplers import SAMPLERS
+from dss_ray.tune.samplers import SAMPLERS, Chooser
 from dss_ray.tune.study import Study
 
 FINITE = {"nfe": {"choice": [3, 4]}, "guidance": {"choice": [1.0, 2.0]}, "grid": "uniform"}
 
 
 def open_study(folder: Path, space: dict = FINITE, sampler: str = "tpe") -> Study:
-    return Study(folder / "study.db", "model", parse_space(space, "search"), 0, sampler)
+    return Study(folder / "study.db", "model", parse_space(space, "search"), Chooser(sampler))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
