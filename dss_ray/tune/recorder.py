@@ -6,6 +6,7 @@ import json
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,13 +24,15 @@ from dss_ray.tune.loaded import judged_by
 from dss_ray.tune.outcome import Judged, Outcome
 
 log = logging.getLogger(__name__)
+AGAIN = 20.0  # seconds until a store that failed is tried again
 
 
 class Recorder:
     """Writes what happens in a sweep: first to the disk, then to MLflow.
 
-    MLflow's import, its calls and the drawing take seconds that Tune's loop must not wait for; if
-    the store fails, the sweep goes on and a resumed one records what is missing.
+    MLflow's import, its calls and the drawing take seconds that Tune's loop must not wait for. If
+    the store fails, the sweep goes on; now and then the store is opened again, and what it lacks is
+    recorded from the rows. A resumed sweep does so too.
 
     Args:
         folder: ``runs/NAME``.
@@ -43,25 +46,39 @@ class Recorder:
         self.rows = {row.identity: row for row in read_rows(self.path)}
         self.store: SweepRecorder | None = None
         self.failure: StoreError | None = None
+        self.again_at = 0.0  # monotonic time at which a failed store is tried again
         self.tasks = queue.SimpleQueue[Callable[[], None] | None]()
         self.thread = threading.Thread(target=self.work, name="recorder", daemon=True)
         self.thread.start()
-        self.tasks.put(self.open_store)
+        self.tasks.put(partial(self.stored, self.open_store))
 
     def work(self) -> None:
-        """Do what is queued until None comes; after a failure of the store only drain."""
+        """Do what is queued until None comes."""
         while (task := self.tasks.get()) is not None:
-            if self.failure:
-                continue
             try:
                 task()
-            except StoreError as error:
-                self.failure = error
             except Exception as error:  # noqa: BLE001 - a picture must not end the book-keeping
                 log.warning("a trial's pictures or records are incomplete (%s)", error)
 
+    def stored(self, task: Callable[[], None], at_once: bool = False) -> None:
+        """Do a task that needs the store.
+
+        While the store fails it is left out: the rows, from which a store that is opened again
+        records what it lacks, make up for it.
+        """
+        if self.failure and not at_once and time.monotonic() < self.again_at:
+            return
+        try:
+            if self.failure:
+                self.resume = True
+                self.open_store()
+                self.failure = None
+            task()
+        except StoreError as error:
+            self.failure, self.again_at = error, time.monotonic() + AGAIN
+
     def open_store(self) -> None:
-        """Open MLflow, and record there what an earlier run did not get to."""
+        """Open MLflow, and record there what it lacks of an earlier run."""
         swept = [dimension.name for dimension in self.settings.space() if dimension.swept]
         fixed = {d.name: d.choices[0] for d in self.settings.space() if not d.swept}
         judge = self.settings.evaluation.judge()
@@ -83,7 +100,9 @@ class Recorder:
     def began(self, job: Job, number: int | None) -> None:
         """A job starts."""
         if job.kind == "searched":
-            self.tasks.put(lambda: self.opened.begin(job.key, number, self.params(job)))
+            params = self.params(job)
+            begin = partial(self.stored, lambda: self.opened.begin(job.key, number, params))
+            self.tasks.put(begin)
 
     def params(self, job: Job) -> dict[str, int | float | str]:
         """The swept values of a job."""
@@ -113,7 +132,7 @@ class Recorder:
         if result is not None:
             images = result.pictures.images()
             self.tasks.put(partial(draw, self.folder / str(row.bundle), result.bundle, images))
-        self.tasks.put(partial(self.publish, row))
+        self.tasks.put(partial(self.stored, partial(self.publish, row)))
 
     def publish(self, row: Row) -> None:
         """Record ``row`` with its files in MLflow."""
@@ -127,7 +146,11 @@ class Recorder:
     def close(self, interrupted: bool) -> None:
         """Finish what is queued and close the parent run; say so if MLflow could not be written."""
         rows, manifest = list(self.rows.values()), self.folder / MANIFEST
-        self.tasks.put(lambda: self.opened.close(rows, files=[manifest], interrupted=interrupted))
+
+        def finish() -> None:
+            self.opened.close(rows, files=[manifest], interrupted=interrupted)
+
+        self.tasks.put(partial(self.stored, finish, at_once=True))
         self.tasks.put(None)
         self.thread.join()
         if self.failure:

@@ -1,0 +1,84 @@
+"""The records of a sweep while its tracker refuses to write."""
+
+import json
+import sqlite3
+import time
+from contextlib import closing
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from dss_ray.config.sweep import Baselines, SweepSettings
+from dss_ray.records.rows import Row, read_rows
+from dss_ray.tune import recorder as module
+from dss_ray.tune.recorder import Recorder
+
+SETTINGS = SweepSettings(
+    name="refused",
+    models=("digits-sit",),
+    baselines=Baselines(methods=("ab2",), grids=("uniform",)),
+    search={"nfe": {"choice": [4, 5]}},
+)
+
+
+def row(key):
+    return Row(
+        key=key,
+        trial=int(key),
+        status="done",
+        model="digits-sit",
+        nfe=4,
+        kind="searched",
+        searched=True,
+        solver=f"solver-{key}",
+        guidance=1.0,
+        fid=float(key),
+        features="digits-cnn",
+        samples=1000,
+    )
+
+
+def recorded(database):
+    """Keys, states and distances of the finished trials in the tracker."""
+    client = MlflowClient(f"sqlite:///{database}")
+    experiment = client.get_experiment_by_name("dss_ray")
+    runs = client.search_runs([experiment.experiment_id])
+    return sorted(
+        (run.data.tags["dss.key"], run.info.status, run.data.metrics["fid_digits_cnn"])
+        for run in runs
+        if "dss.key" in run.data.tags
+    )
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("back", ["before the next trial", "at the end"])
+def test_nothing_is_missing_after_the_tracker_was_away(tmp_path, monkeypatch, back):
+    database = tmp_path / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}?timeout=1")
+    monkeypatch.setattr(module, "AGAIN", 0.1 if back == "before the next trial" else 1e6)
+    (tmp_path / "manifest.json").write_text(json.dumps({"id": "some"}))
+    recorder = Recorder(tmp_path, SETTINGS, resume=False)
+    recorder.write(row("1"))
+    wait_for(lambda: database.exists() and recorder.tasks.empty() and recorder.store)
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        wait_for(lambda: len(recorded(database)) == 1)
+        other.execute("BEGIN EXCLUSIVE")
+        recorder.write(row("2"))
+        wait_for(lambda: recorder.failure)
+        recorder.write(row("3"))
+        other.execute("ROLLBACK")
+    if back == "before the next trial":
+        time.sleep(2 * module.AGAIN)
+        recorder.write(row("4"))
+        wait_for(lambda: recorder.failure is None)
+    recorder.close(interrupted=False)
+    assert recorder.failure is None
+    rows = read_rows(tmp_path / "rows.jsonl")
+    assert recorded(database) == [(one.key, "FINISHED", one.fid) for one in rows]
+    assert len(rows) >= 3
