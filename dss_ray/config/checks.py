@@ -30,7 +30,7 @@ def check_names(settings: SweepSettings, load: bool) -> None:
         located("models", check_model_name, model)
         if load:
             own = settings.evaluation
-            fewest = min(own.samples, own.final_samples)
+            fewest = min(own.counts[0], own.final_samples)
             located("models", check_model, own.judge(), fewest, model)
     for name in settings.baselines.methods:
         require_known("classical method", name, CLASSICAL, "baselines.methods")

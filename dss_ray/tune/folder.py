@@ -5,8 +5,10 @@ import json
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from dss_ray.bundle import software_versions
 from dss_ray.config.sweep import SweepSettings
@@ -15,6 +17,7 @@ from dss_ray.errors import FileError, UsageError
 from dss_ray.records.runs import RUNS
 
 MANIFEST = "manifest.json"
+LONGEST = 100  # characters of a value in a message
 Settings = SweepSettings | TransferSettings
 
 
@@ -28,10 +31,13 @@ def place(settings: Settings, resume: bool) -> Path:
     if resume:
         check_same(folder / MANIFEST, settings)
     elif any((folder / name).exists() for name in (MANIFEST, "rows.jsonl", "study.db")):
-        raise UsageError(
-            f"sweep '{settings.name}' exists in {folder}: add --resume to go on with it, or "
-            "choose another --name"
+        other = changes(folder / MANIFEST, settings) if (folder / MANIFEST).exists() else []
+        remedy = (
+            f"it has other settings ({'; '.join(other)}), so choose another --name"
+            if other
+            else "add --resume to go on with it, or choose another --name"
         )
+        raise UsageError(f"sweep '{settings.name}' exists in {folder}: {remedy}")
     return folder
 
 
@@ -49,21 +55,54 @@ def freeze(folder: Path, settings: Settings) -> None:
 
 def check_same(frozen: Path, settings: Settings) -> None:
     """Refuse to resume with other settings, except those whose change mixes no results."""
-    try:
-        earlier = dict(json.loads(frozen.read_text())["settings"])
-    except OSError:
+    if not frozen.exists():
         raise UsageError(
             f"sweep '{settings.name}': nothing to resume, {frozen} does not exist; leave out "
             "--resume to start a new one"
-        ) from None
-    except (ValueError, KeyError, TypeError, RecursionError):
+        )
+    found = changes(frozen, settings)
+    if found:
+        raise UsageError(
+            f"sweep '{settings.name}' has other settings: {'; '.join(found)}; only "
+            f"{', '.join(sorted(settings.MAY_CHANGE))} may change on --resume; use a new --name"
+        )
+
+
+def changes(frozen: Path, settings: Settings) -> list[str]:
+    """What settings differ from those in ``frozen``, those aside that may.
+
+    Settings that an earlier version did not have count as their defaults.
+
+    Raises:
+        FileError: if the file holds no settings.
+    """
+    try:
+        earlier = dict(json.loads(frozen.read_text())["settings"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise FileError(f"{frozen}: no readable settings; restore it or use a new --name") from None
-    for key, value in settings.model_dump(mode="json").items():
-        if key not in settings.MAY_CHANGE and earlier.get(key) != value:
-            raise UsageError(
-                f"sweep '{settings.name}': '{key}' differs from the earlier run, and only "
-                f"{', '.join(sorted(settings.MAY_CHANGE))} may change on --resume; use a new --name"
-            )
+    with suppress(ValidationError):
+        earlier = type(settings).model_validate(earlier).model_dump(mode="json")
+    before, now = (
+        {key: value for key, value in one.items() if key not in settings.MAY_CHANGE}
+        for one in (earlier, settings.model_dump(mode="json"))
+    )
+    return list(differences(before, now))
+
+
+def differences(before: object, now: object, place: str = "") -> Iterator[str]:
+    """Where two nested settings differ, as "a.b was 1 and is 2"."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in [*before, *(key for key in now if key not in before)]:
+            way = f"{place}.{key}" if place else str(key)
+            yield from differences(before.get(key, "absent"), now.get(key, "absent"), way)
+    elif before != now:
+        yield f"{place} was {short(before)} and is {short(now)}"
+
+
+def short(value: object) -> str:
+    """A value, cut where it is long."""
+    text = json.dumps(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 @contextmanager

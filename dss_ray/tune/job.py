@@ -46,6 +46,8 @@ class Job:
             "reference": self.reference_digest(),
             "baselines": self.baselines.model_dump() if self.kind == "baseline" else None,
         }
+        if self.evaluation.rungs:  # they decide where a trial may stop
+            document["rungs"] = self.evaluation.rungs, self.evaluation.reduction_factor
         if self.search_model != self.model:
             document["searched_on"] = load(self.search_model).fingerprint
         text = json.dumps(document, sort_keys=True)

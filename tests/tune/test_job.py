@@ -40,6 +40,15 @@ def test_a_key_is_the_same_for_equal_jobs_and_another_for_each_change() -> None:
     assert job().key == job().key
     other = Evaluation(samples=65, final_samples=64)
     changed = Job("searched", "digits-sit", SEARCH, other, BASELINES)  # type: ignore[arg-type]
+    halved = Job(
+        "searched",
+        "digits-sit",
+        SEARCH,
+        Evaluation(samples=500, rungs=(250,), final_samples=64),
+        BASELINES,
+    )  # type: ignore[arg-type]
+    whole = Job("searched", "digits-sit", SEARCH, Evaluation(samples=500), BASELINES)  # type: ignore[arg-type]
+    assert halved.key != whole.key
     keys = {job().key, job(nfe=5).key, job(guidance=1.2).key, job("baseline").key, changed.key}
     assert len(keys) == 5
 
