@@ -64,6 +64,8 @@ class Evaluation(Frozen):
     """One trial in so many goes on from a rung."""
     seed: Seed = 0
     """Of the selection's noises."""
+    finalists: Count = 1
+    """How many of the best per step count are judged again on fresh seeds."""
     final_samples: Annotated[int, Field(ge=16)] = 2000
     """Samples of a finalist on each of the final seeds."""
     features: str | None = None

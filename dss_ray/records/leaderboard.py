@@ -52,12 +52,15 @@ def leaderboard_rows(rows: Iterable[Row]) -> list[dict[str, Any]]:
 
 def best_of_each(rows: Sequence[Row]) -> list[Row]:
     """The best row per (NFE, kind), by NFE and in the order of ``KINDS``."""
-    best: dict[tuple[int, int], Row] = {}
-    for row in comparable(rows):
-        place = row.nfe, KINDS.index(row.kind)
-        if place not in best or merit(row) < merit(best[place]):
-            best[place] = row
-    return [best[place] for place in sorted(best)]
+    return best_few(rows, 1)
+
+
+def best_few(rows: Sequence[Row], count: int) -> list[Row]:
+    """The best ``count`` rows per (NFE, kind), the best first, in the order of ``best_of_each``."""
+    groups: dict[tuple[int, int], list[Row]] = {}
+    for row in sorted(comparable(rows), key=merit):
+        groups.setdefault((row.nfe, KINDS.index(row.kind)), []).append(row)
+    return [row for place in sorted(groups) for row in groups[place][:count]]
 
 
 def comparable(rows: Sequence[Row]) -> list[Row]:

@@ -48,7 +48,7 @@ def estimate(settings: SweepSettings) -> Estimate:
     listed = len(finite_points(settings.space())) or None
     trials = min(settings.trials, listed or settings.trials) * len(settings.models)
     judged = trials + settings.baselines.keep * sum(1 for _ in baseline_jobs(settings))
-    finalists = 2 * len(counts) * len(settings.models) * len(own.final_seeds)
+    finalists = 2 * own.finalists * len(counts) * len(settings.models) * len(own.final_seeds)
     queries = fmean(counts) * calls
     sampling = queries * (judged * own.samples + finalists * own.final_samples)
     search = searching(space.get("method"))

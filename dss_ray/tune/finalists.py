@@ -15,7 +15,7 @@ from dss_ray.evaluation.chunk import ChunkResult
 from dss_ray.evaluation.evaluate import combine
 from dss_ray.evaluation.judge import Judge
 from dss_ray.evaluation.plan import EvaluationPlan
-from dss_ray.records.leaderboard import best_of_each
+from dss_ray.records.leaderboard import best_few
 from dss_ray.records.rows import Row
 from dss_ray.tune.loaded import judged_by
 from dss_ray.tune.sharded import Shard, spread
@@ -24,12 +24,12 @@ log = logging.getLogger(__name__)
 
 
 def finalists(rows: Iterable[Row], evaluation: Evaluation) -> list[Row]:
-    """The best row per model, NFE and kind that has not been evaluated on the fresh seeds yet."""
+    """The best rows per model, NFE and kind that were not evaluated on the fresh seeds yet."""
     done = [row for row in rows if row.status == "done"]
     best = [
         row
         for model in sorted({row.model for row in done})
-        for row in best_of_each([row for row in done if row.model == model])
+        for row in best_few([row for row in done if row.model == model], evaluation.finalists)
     ]
     return [row for row in best if len(row.fid_values) != len(evaluation.final_seeds)]
 

@@ -84,7 +84,7 @@ def test_an_existing_name_and_other_settings_are_refused(folder, rows, monkeypat
     monkeypatch.chdir(folder)
     with pytest.raises(UsageError, match="--resume"):
         run_transfer(transfer_settings(SETTINGS), lambda *_: None)
-    with pytest.raises(UsageError, match="samples was \\d+ and is"):
+    with pytest.raises(UsageError, match=r"samples was \d+ and is"):
         run_transfer(transfer_settings(SETTINGS | {"samples": 65}), lambda *_: None, resume=True)
 
 
