@@ -13,6 +13,7 @@ from dss_ray.evaluation.plan import CHUNK
 
 Seed = Annotated[int, Field(ge=0)]  # negative ones are the teacher's own
 Count = Annotated[int, Field(ge=1)]
+Objective = Literal["nfe", "fid", "rmse", "evaluations", "seconds"]
 Positive = Annotated[float, Field(gt=0)]
 Rung = Annotated[int, Field(ge=1, multiple_of=CHUNK)]
 
@@ -145,6 +146,11 @@ class SweepSettings(Frozen):
     """Wall seconds of a worker after which a trial fails, hanging ones too."""
     concurrency: Count | None = None
     """Trials at once; as many as the cluster holds if left out."""
+    objectives: Annotated[tuple[Objective, ...], Field(min_length=1), AfterValidator(distinct)] = (
+        "nfe",
+        "fid",
+    )
+    """Figures that the sampler minimises together; evaluations and seconds are the search's."""
     sampler: Literal["tpe", "nsga2", "gp", "random", "grid"] = "tpe"
     """How trials are chosen; grid takes the points of a finite space in order."""
     seed: int = 0

@@ -23,10 +23,12 @@ class Chooser:
     Args:
         name: of ``SAMPLERS``.
         seed: of the study.
+        objectives: the figures of a row that are minimised together.
     """
 
     name: str = "tpe"
     seed: int = 0
+    objectives: tuple[str, ...] = ("nfe", "fid")
 
     def sampler(self, number: int) -> BaseSampler:
         """The sampler that proposes trial ``number``."""

@@ -131,14 +131,11 @@ class StudySearcher(Searcher):
         self.ended(job, number, outcome)
         if number is None:
             return
-        study, fid = (
-            self.studies[job.model],
-            outcome.results[0].row.fid if outcome.results else None,
-        )
-        if fid is None:
-            study.fail(number, outcome.error or "the distance is not finite")
+        study = self.studies[job.model]
+        if outcome.results:
+            study.complete(number, outcome.results[0].row)
         else:
-            study.complete(number, int(job.values["nfe"]), fid)
+            study.fail(number, outcome.error or "no result")
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its searcher for a restore that this package does without."""

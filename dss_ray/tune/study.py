@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from dss_ray.config.space import Dimension, Value, finite_points
 from dss_ray.errors import FileError
+from dss_ray.records.rows import Row
 from dss_ray.tune.samplers import GRID, Chooser
 
 if TYPE_CHECKING:  # Optuna takes a second to import, which --help must not pay
@@ -27,7 +28,7 @@ class Study:
         path: of the SQLite file.
         name: of the study.
         space: the dimensions.
-        chooser: says how points are chosen.
+        chooser: says how points are chosen, and what is minimised.
         first: points that a new study tries before all others; a grid has its own order.
 
     Raises:
@@ -50,7 +51,7 @@ class Study:
             self.study = optuna.create_study(
                 storage=f"sqlite:///{path}",
                 study_name=name,
-                directions=["minimize", "minimize"],
+                directions=["minimize"] * len(chooser.objectives),
                 load_if_exists=True,
             )
             known = len(self.study.trials)
@@ -84,20 +85,16 @@ class Study:
             for trial in self.study.trials
         )
 
-    def settle(self, number: int, nfe: int, fid: float | None, error: str | None) -> None:
-        """Tell a trial's outcome, unless the study knows it already."""
+    def settle(self, number: int, row: Row) -> None:
+        """Tell the outcome of a trial that is on record, unless the study knows it already."""
         states = {trial.number: trial.state for trial in self.study.get_trials(deepcopy=False)}
         if number not in states or states[number].name == "WAITING":
             raise FileError(
                 f"{self.path}: trial {number} of rows.jsonl is not in the study; restore the "
                 "database or use a new --name"
             )
-        if states[number].is_finished():
-            return
-        if fid is None:
-            self.fail(number, error or "no distance")
-        else:
-            self.complete(number, nfe, fid)
+        if not states[number].is_finished():
+            self.complete(number, row)
 
     def requeue(self) -> None:
         """Fail the trials that a killed process left running, and try their points again."""
@@ -139,9 +136,14 @@ class Study:
                 values[dimension.name] = suggest(trial, dimension)
         return trial.number, values
 
-    def complete(self, number: int, nfe: int, fid: float) -> None:
-        """Tell the study a trial's figures."""
-        self.study.tell(number, [nfe, fid])
+    def complete(self, number: int, row: Row) -> None:
+        """Tell the study a trial's figures, or why it has none."""
+        values = [objective(row, name) for name in self.chooser.objectives]
+        found = [value for value in values if value is not None]
+        if row.error or len(found) < len(values):
+            self.fail(number, row.error or "a figure is not finite")
+        else:
+            self.study.tell(number, found)
 
     def fail(self, number: int, reason: str) -> None:
         """Tell the study that a trial failed, and why."""
@@ -157,6 +159,12 @@ class Study:
 
         self.study.set_user_attr(f"{attribute} {number}", reason)
         self.study.tell(number, state=TrialState.FAIL)
+
+
+def objective(row: Row, name: str) -> float | None:
+    """A figure of a row; the distance is that of the selection, which all trials have."""
+    value = row.selection_fid if name == "fid" and row.final else getattr(row, name)
+    return None if value is None else float(value)
 
 
 def default(dimension: Dimension) -> Value:

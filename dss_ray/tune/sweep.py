@@ -176,23 +176,16 @@ class Sweep:
         """What hands out the jobs that are left, the studies knowing all that is on record."""
         from dss_ray.tune.searcher import StudySearcher
 
-        space, path = self.settings.space(), self.folder / "study.db"
-        chooser = Chooser(self.settings.sampler, self.settings.seed)
-        earlier = [row for name in self.settings.warm_start for row in sweep_rows(RUNS, name)]
+        own, path = self.settings, self.folder / "study.db"
+        space, chooser = own.space(), Chooser(own.sampler, own.seed, own.objectives)
+        earlier = [row for name in own.warm_start for row in sweep_rows(RUNS, name)]
         studies = self.studies = {
-            model: Study(
-                path,
-                model,
-                space,
-                chooser,
-                first=warm_points(space, earlier),
-            )
-            for model in self.settings.models
+            model: Study(path, model, space, chooser, first=warm_points(space, earlier, model))
+            for model in own.models
         }
         for row in self.rows():
             if row.trial is not None:
-                fid = row.selection_fid if row.final else row.fid
-                studies[row.model].settle(row.trial, row.nfe, fid, row.error)
+                studies[row.model].settle(row.trial, row)
         for study in studies.values():
             study.requeue()
         done = {row.key.partition("-")[0] for row in self.rows()}

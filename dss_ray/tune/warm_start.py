@@ -10,7 +10,9 @@ from dss_ray.records.rows import Row
 from dss_ray.tune.study import default
 
 
-def warm_points(space: Sequence[Dimension], rows: Iterable[Row]) -> list[dict[str, Value]]:
+def warm_points(
+    space: Sequence[Dimension], rows: Iterable[Row], model: str
+) -> list[dict[str, Value]]:
     """The best searched point of each step count of an earlier sweep, where it lies in ``space``.
 
     Keys that the earlier sweep did not vary, and values that this space does not have, take the
@@ -18,11 +20,13 @@ def warm_points(space: Sequence[Dimension], rows: Iterable[Row]) -> list[dict[st
 
     Args:
         space: of the new sweep.
-        rows: of the earlier one, of one model.
+        rows: of earlier ones.
+        model: whose rows count, if there are any; else those of all models.
     """
     searched = [row for row in rows if row.searched and row.status == "done"]
+    own = [row for row in searched if row.model == model]
     found = list[dict[str, Value]]()
-    for row in best_of_each(searched):
+    for row in best_of_each(own or searched):
         known = row.params | {"nfe": row.nfe, "guidance": row.guidance}
         values = dict[str, Value]()
         for dimension in space:

@@ -7,6 +7,7 @@ import pytest
 
 from dss_ray.config.space import parse_space
 from dss_ray.errors import FileError
+from dss_ray.records.rows import Row
 from dss_ray.tune.samplers import SAMPLERS, Chooser
 from dss_ray.tune.study import Study
 
@@ -17,12 +18,18 @@ def open_study(folder: Path, space: dict = FINITE, sampler: str = "tpe") -> Stud
     return Study(folder / "study.db", "model", parse_space(space, "search"), Chooser(sampler))
 
 
+def done(nfe: int, fid: float, **more: object) -> Row:
+    """The row of a finished trial."""
+    own = {"key": "a", "status": "done", "model": "model", "kind": "searched", "solver": "some"}
+    return Row(**(own | {"nfe": nfe, "fid": fid, "guidance": 1.0} | more))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_finite_space_is_visited_once_and_then_exhausted(tmp_path: Path, sampler: str) -> None:
     study, seen = open_study(tmp_path, sampler=sampler), []
     while (asked := study.ask(lambda values: values in seen)) is not None:
         seen.append(asked[1])
-        study.complete(asked[0], int(asked[1]["nfe"]), 1.0)
+        study.complete(asked[0], done(asked[1]["nfe"], 1.0))
     assert len(seen) == 4
     assert study.finished() == 4
 
@@ -43,7 +50,7 @@ def proposals(folder: Path, sampler: str, count: int, reopen: bool) -> list[dict
             study = open_study(folder, CONDITIONAL, sampler)
         number, values = study.ask(lambda values: values in found)
         found.append(values)
-        study.complete(number, int(values["nfe"]), float(values["ridge"]) + number % 3)
+        study.complete(number, done(values["nfe"], float(values["ridge"]) + number % 3))
     return found
 
 
@@ -121,3 +128,23 @@ def test_a_corrupt_database_is_refused_with_its_path(tmp_path: Path) -> None:
     (tmp_path / "study.db").write_bytes(b"no database at all, but long enough to look like one")
     with pytest.raises(FileError, match=r"study\.db"):
         open_study(tmp_path)
+
+
+@pytest.mark.parametrize("objectives", [("nfe", "fid"), ("fid",), ("nfe", "rmse", "evaluations")])
+def test_what_is_minimised_is_what_was_asked_for(tmp_path: Path, objectives: tuple) -> None:
+    space = parse_space(FINITE, "search")
+    study = Study(tmp_path / "study.db", "model", space, Chooser(objectives=objectives))
+    row = done(3, 0.5, rmse=0.01, evaluations=100)
+    study.complete(study.ask(lambda _: False)[0], row)
+    study.complete(study.ask(lambda _: False)[0], done(3, 0.5, rmse=float("nan")))
+    first, second, *_ = study.study.trials
+    assert first.values == [getattr(row, name) for name in objectives]
+    assert second.state.name == "FAIL"
+    assert "rmse not finite" in study.study.user_attrs["error 1"]
+
+
+def test_a_finalist_counts_with_its_selection_distance(tmp_path: Path) -> None:
+    study = open_study(tmp_path)
+    number, _ = study.ask(lambda _: False)
+    study.settle(number, done(3, 0.7, selection_fid=0.5, final=True))
+    assert study.study.trials[number].values == [3.0, 0.5]

@@ -18,11 +18,11 @@ SPACE = parse_space(
 )
 
 
-def row(nfe, fid, guidance=1.0, **params):
+def row(nfe, fid, guidance=1.0, model="digits-sit", **params):
     return Row(
         key=f"{nfe}{fid}",
         status="done",
-        model="digits-sit",
+        model=model,
         nfe=nfe,
         kind="searched",
         searched=True,
@@ -40,8 +40,9 @@ def test_the_best_point_of_each_step_count_that_this_space_has():
         row(4, 0.7, grid="uniform", method="least-squares"),
         row(5, 0.3, guidance=1.5, grid="power:1:2", method="least-squares", learning_rate=0.5),
         row(6, 0.1, grid="cosine", method="gradient"),
+        row(4, 0.1, grid="uniform", method="gradient", model="digits-dit"),
     ]
-    assert warm_points(SPACE, rows) == [
+    assert warm_points(SPACE, rows, "digits-sit") == [
         {
             "nfe": 4,
             "guidance": 1.0,
@@ -54,12 +55,14 @@ def test_the_best_point_of_each_step_count_that_this_space_has():
 
 
 def test_values_off_the_steps_of_a_range_take_the_default():
-    (found,) = warm_points(SPACE, [row(4, 0.5, guidance=1.2, method="least-squares")])
+    (found,) = warm_points(SPACE, [row(4, 0.5, guidance=1.2, method="least-squares")], "digits-dit")
     assert found["guidance"] == 1.5
 
 
 def test_a_study_tries_them_first_and_none_twice(tmp_path):
-    points = warm_points(SPACE, [row(5, 0.3, guidance=2.0, grid="cosine", method="least-squares")])
+    points = warm_points(
+        SPACE, [row(5, 0.3, guidance=2.0, grid="cosine", method="least-squares")], "digits-sit"
+    )
     study, seen = Study(tmp_path / "study.db", "model", SPACE, Chooser(), first=points), []
     for _ in range(6):
         seen.append(study.ask(lambda values: values in seen)[1])
