@@ -47,7 +47,10 @@ class Samples:
         return decode(self.data.images(part).images)
 
 
-@pytest.fixture(scope="module", params=[*DIGITS, *MNIST])
+LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in MNIST[1:]]
+
+
+@pytest.fixture(scope="module", params=[*DIGITS, MNIST[0], *LARGE])
 def samples(request):
     return Samples(request.param)
 

@@ -77,14 +77,14 @@ def leave():
 SPACE = """
 models: ["fragile:nan", "fragile:hang", "fragile:kill", "fragile:leave"]
 trials: 2
-trial_seconds: 60
+trial_seconds: 40
 search: {nfe: 3, guidance: {choice: [1.0, 1.5]}, method: least-squares, grid: uniform, samples: 32}
 evaluation: {samples: 64, final_samples: 64, final_seeds: [0, 1]}
 baselines: {methods: [euler], grids: [uniform], samples: 8, keep: 1}
 """
 REASONS = {
     "fragile:nan": "NaN",
-    "fragile:hang": "longer than trial_seconds, which is 60",
+    "fragile:hang": "longer than trial_seconds, which is 40",
     "fragile:kill": "the worker died",
     "fragile:leave": "the licence has expired",
 }

@@ -18,6 +18,7 @@ from dss_ray.evaluation.plan import EvaluationPlan
 from dss_ray.models.guidance import guide_steps
 from dss_ray.tune.loaded import judged_by, load
 
+pytestmark = pytest.mark.slow
 RUNGS = 250, 500
 SPACE = """
 models: [digits-sit]
