@@ -26,6 +26,8 @@ def connect(address: str | None, resources: Resources) -> int:
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # rows.jsonl is the log
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the sweep has a live table of its own
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # an interrupt ends the sweep itself
+    if address is None:
+        check_gpus(resources)
     # A user's own model is a module in the current folder, which local workers have to find too.
     paths = [str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
@@ -47,6 +49,17 @@ def connect(address: str | None, resources: Resources) -> int:
         signal.signal(signal.SIGTERM, terminate)
     available = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return fitting(available, resources)
+
+
+def check_gpus(resources: Resources) -> None:
+    """Refuse GPUs on a machine without any, before Ray is started."""
+    import torch
+
+    if resources.gpus and not torch.cuda.is_available():
+        raise UsageError(
+            f"resources: a trial asks for {resources.gpus:g} of a GPU, and this machine has none "
+            "that torch can use; set resources.gpus to 0, or join a cluster with --address"
+        )
 
 
 def check_reachable(address: str | None) -> None:

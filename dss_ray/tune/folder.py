@@ -10,13 +10,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from dss_ray import __version__
 from dss_ray.bundle import software_versions
 from dss_ray.config.sweep import SweepSettings
 from dss_ray.config.transfer import TransferSettings
 from dss_ray.errors import FileError, UsageError
 from dss_ray.records.runs import RUNS
 
-MANIFEST = "manifest.json"
+MANIFEST, PACKAGE = "manifest.json", "dss_ray"
 LONGEST = 100  # characters of a value in a message
 Settings = SweepSettings | TransferSettings
 
@@ -61,6 +62,12 @@ def check_same(frozen: Path, settings: Settings) -> None:
             "--resume to start a new one"
         )
     found = changes(frozen, settings)
+    version = json.loads(frozen.read_text()).get("versions", {}).get(PACKAGE, __version__)
+    if version != __version__:
+        raise UsageError(
+            f"sweep '{settings.name}' was begun by {PACKAGE} {version}, whose results this one, "
+            f"{__version__}, does not mix with its own; install {version} or use a new --name"
+        )
     if found:
         raise UsageError(
             f"sweep '{settings.name}' has other settings: {'; '.join(found)}; only "

@@ -56,3 +56,11 @@ def test_what_is_missing_or_unreadable_is_named(frozen):
     frozen.write_text("{")
     with pytest.raises(FileError, match="no readable settings"):
         place(settings(), resume=True)
+
+
+def test_results_of_two_versions_are_not_mixed(frozen):
+    document = json.loads(frozen.read_text())
+    document["versions"]["dss_ray"] = "0.0.1"
+    frozen.write_text(json.dumps(document))
+    with pytest.raises(UsageError, match=r"begun by dss_ray 0\.0\.1.*new --name"):
+        place(settings(), resume=True)
