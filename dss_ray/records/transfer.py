@@ -45,9 +45,11 @@ def ratios(rows: Sequence[Row], metric: str) -> Cells:
 def render_transfer(rows: Sequence[Row], metric: str, title: str) -> Table:
     """The ratios as a table: a line per NFE and source, a column per model."""
     models = list(dict.fromkeys(row.model for row in rows))
-    table = Table("NFE", "searched on", box=SIMPLE_HEAD, pad_edge=False, title=title)
-    for model in models:
-        table.add_column(short(model), justify="right")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=title)
+    for head in ("NFE", "searched on"):
+        table.add_column(head, no_wrap=True)
+    for model in models:  # broken at hyphens, so that many columns fit without losing letters
+        table.add_column(short(model).replace("-", "-\n"), justify="right", no_wrap=True)
     cells = ratios(rows, metric)
     for nfe in sorted({row.nfe for row in rows}):
         for number, source in enumerate(sources(rows)):
