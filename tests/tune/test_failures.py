@@ -10,6 +10,7 @@ import optuna
 import pytest
 from mlflow.tracking import MlflowClient
 
+pytestmark = pytest.mark.slow  # the hanging jobs wait for their limit
 MODEL = """
 import os
 import signal
