@@ -1,11 +1,12 @@
 """What the outer search is worth at equal network evaluations.
 
-    python tests/benchmarks/outer_search.py FOLDER [--seeds 0,1,2,3,4] [--budget 1500000]
+    python tests/benchmarks/outer_search.py FOLDER [--seeds 0,1,2,3,4] [--budget 3000000]
     python tests/benchmarks/outer_search.py FOLDER --summary
 
 Runs sweeps on digits-sit in FOLDER, each of which may be interrupted and goes on, and compares the
 fronts of (NFE, FID[digits-cnn]) by their hypervolume, larger is better, up to one step past the
 largest NFE and to the worst FID of a best classical solver. FIDs are the finalists' on fresh seeds.
+The baselines' samples count in every budget.
 
 * ``sweep``: TPE, trials judged at rungs and stopped when hopeless.
 * ``random``: random points, all samples for each.
@@ -33,16 +34,21 @@ SPACE = {
     "trials": 10_000,
     "search": {
         "nfe": {"choice": NFES},
-        "guidance": {"choice": [1.0, 1.1, 1.2]},
+        "guidance": {"choice": [1.0, 1.2]},
         "method": "least-squares",
         "grid": {"choice": GRIDS},
         "samples": {"choice": [512, 256, 128]},
         "ridge": {"range": [1e-6, 1e-3], "log": True},
     },
-    "evaluation": {"samples": 4000, "final_samples": 4000, "final_seeds": [0, 1, 2]},
-    "baselines": {"methods": ["ab2", "ab4"], "grids": ["uniform", "power:1.2:1.7"], "samples": 8},
+    "evaluation": {"samples": 5000, "final_samples": 5000, "final_seeds": [0, 1, 2]},
+    "baselines": {
+        "methods": ["ab2", "ab4"],
+        "grids": ["uniform", "power:1.2:1.7"],
+        "samples": 8,
+        "keep": 1,
+    },
 }
-RUNGS = [250, 1000]
+RUNGS = [500, 1500]
 DEFAULTS = {"nfe": {"choice": NFES}}
 POINTS = {
     "nfe": {"choice": NFES},
@@ -128,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", default="0,1,2,3,4")
-    parser.add_argument("--budget", type=int, default=1_500_000)
+    parser.add_argument("--budget", type=int, default=3_000_000)
     parser.add_argument("--summary", action="store_true", help="run nothing")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
