@@ -41,12 +41,13 @@ def check_names(settings: SweepSettings, load: bool) -> None:
         located(f"search.{dimension.name}", check_number, dimension)
     for name in settings.warm_start:
         located("warm_start", sweep_rows, RUNS, name)
-    if len(finite_points(settings.space())) == 1:
+    listed = finite_points(settings.space())
+    if len(listed) == 1:
         raise UsageError(
             "search: the space has a single point; give a key a choice or a range, or run "
             "`dss-ray search`"
         )
-    if settings.sampler == "grid" and not finite_points(settings.space()):
+    if settings.sampler == "grid" and not listed:
         raise UsageError(
             "sampler: a grid needs a finite space, of 100,000 points at most; give every range of "
             "search as a choice, or take another sampler"

@@ -18,8 +18,9 @@ def cost(rows: Iterable[Row], cpus: int, gpus: float) -> dict[str, Any]:
 
     Returns:
         ``search_evaluations`` and ``sampling_evaluations`` (network calls per sample, summed over
-        samples), ``samples`` that solvers were judged by, ``stopped`` (searched trials that were
-        stopped before all their samples), ``cpu_hours`` and ``gpu_hours`` that workers were held.
+        samples), ``samples`` of the selection that solvers were judged by, ``stopped`` (searched
+        trials that were stopped before all their samples), ``cpu_hours`` and ``gpu_hours`` that
+        jobs held their workers; finalists count in ``sampling_evaluations`` alone.
     """
     known = list(rows)
     hours = sum(row.worker_seconds or 0.0 for row in known) / HOUR

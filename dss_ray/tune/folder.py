@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -32,7 +33,11 @@ def place(settings: Settings, resume: bool) -> Path:
     if resume:
         check_same(folder / MANIFEST, settings)
     elif any((folder / name).exists() for name in (MANIFEST, "rows.jsonl", "study.db")):
-        other = changes(folder / MANIFEST, settings) if (folder / MANIFEST).exists() else []
+        other = (
+            changes(read_manifest(folder / MANIFEST), settings)
+            if (folder / MANIFEST).exists()
+            else []
+        )
         remedy = (
             f"it has other settings ({'; '.join(other)}), so choose another --name"
             if other
@@ -61,8 +66,9 @@ def check_same(frozen: Path, settings: Settings) -> None:
             f"sweep '{settings.name}': nothing to resume, {frozen} does not exist; leave out "
             "--resume to start a new one"
         )
-    found = changes(frozen, settings)
-    version = json.loads(frozen.read_text()).get("versions", {}).get(PACKAGE, __version__)
+    manifest = read_manifest(frozen)
+    found = changes(manifest, settings)
+    version = manifest.get("versions", {}).get(PACKAGE, __version__)
     if version != __version__:
         raise UsageError(
             f"sweep '{settings.name}' was begun by {PACKAGE} {version}, whose results this one, "
@@ -75,18 +81,21 @@ def check_same(frozen: Path, settings: Settings) -> None:
         )
 
 
-def changes(frozen: Path, settings: Settings) -> list[str]:
-    """What settings differ from those in ``frozen``, those aside that may.
-
-    Settings that an earlier version did not have count as their defaults.
-
-    Raises:
-        FileError: if the file holds no settings.
-    """
+def read_manifest(frozen: Path) -> dict[str, Any]:
+    """What ``freeze`` wrote, or FileError where that holds no settings."""
     try:
-        earlier = dict(json.loads(frozen.read_text())["settings"])
+        manifest: dict[str, Any] = json.loads(frozen.read_text())
+        return manifest | {"settings": dict(manifest["settings"])}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise FileError(f"{frozen}: no readable settings; restore it or use a new --name") from None
+
+
+def changes(manifest: dict[str, Any], settings: Settings) -> list[str]:
+    """What settings differ from those in ``manifest``, those aside that may.
+
+    Settings that an earlier version did not have count as their defaults.
+    """
+    earlier = manifest["settings"]
     with suppress(ValidationError):
         earlier = type(settings).model_validate(earlier).model_dump(mode="json")
     before, now = (

@@ -6,38 +6,39 @@ import pytest
 
 from dss_ray.config.sweep import Baselines, SweepSettings
 from dss_ray.records.cost import cost
-from dss_ray.records.rows import Row
 from dss_ray.tune.budget import Budget
 
-ROW = Row(
-    key="a",
-    status="done",
-    model="digits-sit",
-    nfe=5,
-    kind="searched",
-    searched=True,
-    solver="least-squares-5",
-    guidance=1.0,
-    evaluations=3000,
-    sampling_evaluations=1000,
-    fid_by_samples={100: 2.0, 200: 1.0},
-    worker_seconds=1800.0,
-)
 
-
-def budget(began=0.0, gpus=0.5, **limits):
-    settings = SweepSettings(
-        name="budget",
-        models=("digits-sit",),
-        baselines=Baselines(methods=("ab2",), grids=("uniform",)),
-        search={"nfe": 5},
-        **limits,
+@pytest.fixture
+def spent(row):
+    """What a trial cost."""
+    return row(
+        evaluations=3000,
+        sampling_evaluations=1000,
+        fid_by_samples={100: 2.0, 200: 1.0},
+        worker_seconds=1800.0,
     )
-    return Budget(settings, lambda: cost([ROW], 2, gpus), time.monotonic() + began)
 
 
-def test_the_cost_of_rows_adds_up():
-    assert cost([ROW, ROW], 2, 0.5) == {
+@pytest.fixture
+def budget(spent):
+    """Makes the budgets of a sweep that has done that trial."""
+
+    def make(began=0.0, gpus=0.5, **limits):
+        settings = SweepSettings(
+            name="budget",
+            models=("digits-sit",),
+            baselines=Baselines(methods=("ab2",), grids=("uniform",)),
+            search={"nfe": 5},
+            **limits,
+        )
+        return Budget(settings, lambda: cost([spent], 2, gpus), time.monotonic() + began)
+
+    return make
+
+
+def test_the_cost_of_rows_adds_up(spent):
+    assert cost([spent, spent], 2, 0.5) == {
         "search_evaluations": 6000,
         "sampling_evaluations": 2000,
         "samples": 400,
@@ -51,13 +52,13 @@ def test_the_cost_of_rows_adds_up():
     ("name", "enough", "too_little"),
     [("evaluation_budget", 4001, 4000), ("cpu_hours", 1.01, 1.0), ("gpu_hours", 0.26, 0.25)],
 )
-def test_a_budget_is_spent_once_it_is_reached(name, enough, too_little):
+def test_a_budget_is_spent_once_it_is_reached(budget, name, enough, too_little):
     assert budget().spent() is None
     assert budget(**{name: enough}).spent() is None
     assert budget(**{name: too_little}).spent() == name
 
 
-def test_no_trial_starts_that_would_end_too_late():
+def test_no_trial_starts_that_would_end_too_late(budget):
     assert budget(began=-5, time_budget=10).spent() is None
     assert budget(began=-11, time_budget=10).spent() == "time_budget"
     late = budget(began=-5, time_budget=10)

@@ -1,9 +1,7 @@
 """Trials that fail in every way: each has its reason everywhere, and the sweep goes on."""
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
@@ -92,21 +90,11 @@ REASONS = {
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def swept(tmp_path_factory: pytest.TempPathFactory, sweep_in: Callable[..., Path]) -> Path:
     """The folder of a finished sweep over models that fail under guidance."""
     folder = tmp_path_factory.mktemp("fragile")
     (folder / "fragile.py").write_text(MODEL)
-    (folder / "space.yaml").write_text(SPACE)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "DSS_RAY_CACHE": str(folder / "cache")}
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    command = [str(Path(sys.executable).with_name("dss-ray")), "sweep", "space.yaml", "--json"]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    (folder / "summary.json").write_text(done.stdout)
-    return folder
+    return sweep_in(folder, SPACE)
 
 
 def failed(folder: Path) -> dict[str, dict]:

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import pytest
 
 from dss_ray.config.sweep import Evaluation
-from dss_ray.records.rows import Row
 from dss_ray.tune.halving import Halving
 from dss_ray.tune.trainable import DISTANCE, RUNG
 
@@ -44,19 +43,9 @@ def test_other_step_counts_other_models_and_baselines_are_not_compared(change):
     assert decide(halving, trial("c"), 1, 9.0) == "STOP"
 
 
-def test_a_resumed_sweep_compares_with_what_is_on_record():
-    earlier = Row(
-        key="earlier",
-        status="done",
-        model="digits-sit",
-        nfe=5,
-        kind="searched",
-        searched=True,
-        solver="least-squares-5",
-        guidance=1.0,
-        fid=0.5,
-        fid_by_samples={250: 1.0, 500: 0.7, 2000: 0.5},
-    )
+def test_a_resumed_sweep_compares_with_what_is_on_record(row):
+    distances = {250: 1.0, 500: 0.7, 2000: 0.5}
+    earlier = row("earlier", model="digits-sit", fid=0.5, fid_by_samples=distances)
     halving = Halving(EVALUATION, [earlier], print)
     assert decide(halving, trial("a"), 1, 1.1) == "STOP"
     assert decide(halving, trial("b"), 1, 0.9) == "CONTINUE"

@@ -1,9 +1,7 @@
 """A sweep that stops hopeless trials early, on a real cluster, read back from its databases."""
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
@@ -34,19 +32,9 @@ baselines: {methods: [ab2], grids: [uniform], samples: 8, keep: 1}
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def swept(tmp_path_factory: pytest.TempPathFactory, sweep_in: Callable[..., Path]) -> Path:
     """The folder of a finished sweep."""
-    folder = tmp_path_factory.mktemp("progressive")
-    (folder / "space.yaml").write_text(SPACE)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "DSS_RAY_CACHE": str(folder / "cache")}
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    command = [str(Path(sys.executable).with_name("dss-ray")), "sweep", "space.yaml", "--json"]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    (folder / "summary.json").write_text(done.stdout)
-    return folder
+    return sweep_in(tmp_path_factory.mktemp("progressive"), SPACE)
 
 
 def rows(folder: Path) -> list[dict]:
