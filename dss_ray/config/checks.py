@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dss_ray.config.space import SETTINGS, Dimension, finite_points
+from dss_ray.config.space import SETTINGS, Dimension, finite_points, points
 from dss_ray.config.sweep import SweepSettings
 from dss_ray.errors import UsageError, require_known
 from dss_ray.evaluation.demands import require_samples
@@ -17,7 +17,7 @@ from dss_ray.search.objective import parse_loss
 from dss_ray.search.result import TARGETS, SearchSettings
 from dss_ray.search.run import parse_chain
 from dss_ray.search.space import SPACES
-from dss_ray.solver.classical import CLASSICAL
+from dss_ray.solver.classical import CLASSICAL, usable
 from dss_ray.solver.grids import make_grid
 
 
@@ -52,14 +52,21 @@ def check_names(settings: SweepSettings, load: bool) -> None:
             "sampler: a grid needs a finite space, of 100,000 points at most; give every range of "
             "search as a choice, or take another sampler"
         )
-    for grid in settings.baselines.grids:
-        located("baselines.grids", make_grid, grid, max(nfes(settings)))
+    check_baselines(settings)
 
 
-def nfes(settings: SweepSettings) -> list[int]:
-    """The least and the largest NFE of the space."""
-    nfe = next(dimension for dimension in settings.space() if dimension.name == "nfe")
-    return [int(value) for value in nfe.choices or (nfe.low, nfe.high)]
+def check_baselines(settings: SweepSettings) -> None:
+    """Raise unless every step count has a method, and every grid exists."""
+    own = settings.baselines
+    nfes = next(map(points, (one for one in settings.space() if one.name == "nfe")))
+    for nfe in map(int, nfes):
+        if not usable(own.methods, nfe):
+            raise UsageError(
+                f"baselines.methods: none of {', '.join(own.methods)} has a solver of {nfe} "
+                "queries; add another, such as ab2"
+            )
+    for grid in own.grids:
+        located("baselines.grids", make_grid, grid, int(max(nfes)))
 
 
 def check_grid(spec: str) -> None:

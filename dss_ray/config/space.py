@@ -28,6 +28,7 @@ KEYS: dict[str, type] = {
     "search_model": str,
 } | SETTINGS
 OPTIONS = ("choice", "range", "log", "step", "when")
+CONTINUOUS = 3  # points of a range of floats without a step, where some are needed
 ENUMERATED = 100_000  # points of a finite space that are listed at most
 
 
@@ -183,3 +184,15 @@ def finite_points(space: Sequence[Dimension]) -> list[dict[str, Value]]:
                 values[dimension.name] = value
         found[tuple(values.items())] = values
     return list(found.values())
+
+
+def points(dimension: Dimension, most: int | None = None) -> list[float]:
+    """The values of a numeric dimension: its choices, or those of a range, ``most`` at the most."""
+    if dimension.choices:
+        return [float(choice) for choice in dimension.choices]
+    step = dimension.step or (1.0 if dimension.kind is int else None)
+    if step is None:
+        step = (dimension.high - dimension.low) / ((most or CONTINUOUS) - 1)
+    count = int((dimension.high - dimension.low) / step + 1e-9) + 1
+    values = [dimension.low + step * index for index in range(count)]
+    return values if most is None else values[:: -(-count // most)]

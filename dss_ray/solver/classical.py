@@ -1,6 +1,6 @@
 """Classical solvers by name: each a function from knots to a table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -54,18 +54,27 @@ def classical_table(name: str, knots: Tensor) -> SolverTable:
 
 def baseline_names(nfe: int) -> list[str]:
     """Names of the classical solvers that can use ``nfe`` queries, Euler once only."""
-    names = [name for name in CLASSICAL if name not in SAME_AS_EULER]
+    return usable([name for name in CLASSICAL if name not in SAME_AS_EULER], nfe)
+
+
+def usable(names: Sequence[str], nfe: int) -> list[str]:
+    """Those of ``names`` that can use ``nfe`` queries."""
     return [name for name in names if name != "heun" or nfe % 2 == 0]
 
 
-def baseline_tables(knots: Tensor) -> dict[str, SolverTable]:
+def baseline_tables(knots: Tensor, names: Sequence[str] | None = None) -> dict[str, SolverTable]:
     """Classical tables by name that differ from each other on ``knots`` (N + 1,).
 
     Few steps leave no history for the higher orders, and on equal steps variable coefficients are
-    the constant ones: of equal tables the first name of CLASSICAL is kept.
+    the constant ones: of equal tables the first name is kept.
+
+    Args:
+        knots: of all tables.
+        names: in this order; all of ``baseline_names`` if left out.
     """
     tables: dict[str, SolverTable] = {}
-    for name in baseline_names(len(knots) - 1):
+    nfe = len(knots) - 1
+    for name in baseline_names(nfe) if names is None else usable(names, nfe):
         table = classical_table(name, knots)
         if not any(same_solver(table, other) for other in tables.values()):
             tables[name] = table

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 
 from dss_ray.api import span
-from dss_ray.config.space import Dimension, Value
+from dss_ray.config.space import CONTINUOUS, Value, points
 from dss_ray.config.sweep import Baselines, SweepSettings
 from dss_ray.models.guidance import GuidedModel
 from dss_ray.models.meter import Meter
@@ -20,7 +20,6 @@ from dss_ray.solver.sampling import sample
 from dss_ray.solver.table import SolverTable
 from dss_ray.tune.job import Job
 
-GUIDANCE_POINTS = 3  # of a guidance range at which the baselines are evaluated
 ENDS = 1e-3  # how much of a discrete model's time range a continuous one's table may leave out
 
 Kind = Literal["searched", "classical", "published"]
@@ -31,9 +30,8 @@ def candidates(guided: GuidedModel, nfe: int, baselines: Baselines) -> Iterator[
     """Every classical method on every grid, and the published tables, of ``nfe`` queries."""
     for grid in baselines.grids:
         knots = make_grid(grid, nfe, guided.t_min, guided.t_max)
-        for name, table in baseline_tables(knots).items():
-            if name in baselines.methods:
-                yield "classical", name, grid, table
+        for name, table in baseline_tables(knots, baselines.methods).items():
+            yield "classical", name, grid, table
     for name in published_names():
         table = published_table(name)
         if table.nfe == nfe and covers(table, guided):
@@ -69,7 +67,7 @@ def screened(guided: GuidedModel, nfe: int, baselines: Baselines) -> list[Candid
 def baseline_jobs(settings: SweepSettings) -> Iterator[Job]:
     """One job per model, NFE and guidance, the longest first and guidance values in turn."""
     space = {dimension.name: dimension for dimension in settings.space()}
-    guidances = points(space["guidance"], GUIDANCE_POINTS) if "guidance" in space else [1.0]
+    guidances = points(space["guidance"], CONTINUOUS) if "guidance" in space else [1.0]
     for model in settings.models:
         for nfe in sorted(points(space["nfe"]), reverse=True):
             for guidance in guidances:
@@ -82,16 +80,3 @@ def baseline_jobs(settings: SweepSettings) -> Iterator[Job]:
                     settings.baselines,
                     settings.resources.device,
                 )
-
-
-def points(dimension: Dimension, most: int | None = None) -> list[float]:
-    """The values of a numeric dimension: its choices, or those of a range, ``most`` at the most."""
-    if dimension.choices:
-        return [float(choice) for choice in dimension.choices]
-    step = dimension.step or (1.0 if dimension.kind is int else None)
-    if step is None:
-        count = most or GUIDANCE_POINTS
-        step = (dimension.high - dimension.low) / max(1, count - 1)
-    count = int((dimension.high - dimension.low) / step + 1e-9) + 1
-    values = [dimension.low + step * index for index in range(count)]
-    return values if most is None else values[:: -(-count // most)]

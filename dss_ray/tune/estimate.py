@@ -8,12 +8,12 @@ from statistics import fmean
 
 import torch
 
-from dss_ray.config.space import Dimension, finite_points
+from dss_ray.config.space import Dimension, finite_points, points
 from dss_ray.config.sweep import SweepSettings
 from dss_ray.models.guidance import guide
 from dss_ray.models.noise import start_states
 from dss_ray.search.run import parse_chain
-from dss_ray.tune.baselines import baseline_jobs, points
+from dss_ray.tune.baselines import baseline_jobs
 from dss_ray.tune.loaded import load
 
 TIMED = 64  # samples of the call that is timed

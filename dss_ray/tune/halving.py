@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from dss_ray.tune.trainable import DISTANCE, RUNG
 
 TIME = "halving_time"  # Tune's milestones lie at powers of the reduction factor
 REASON = 300  # characters
+RAISED = "ray::"  # begins the traceback of an exception, which its last line names
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 NO_CONTROLLER: Any = None  # these methods of Tune's scheduler do not use it
 
@@ -50,8 +52,10 @@ class Halving(FIFOScheduler):
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """Pass the reason on."""
         del tune_controller
-        found = ANSI.sub("", str(trial.get_error() or "no reason given"))
-        self.died(trial.trial_id, " ".join(found.split())[:REASON])
+        _, *found = ANSI.sub("", Path(trial.error_file).read_text()).splitlines()  # after the date
+        if found[0].startswith(RAISED):
+            found = found[-1:]
+        self.died(trial.trial_id, " ".join(" ".join(found).split())[:REASON])
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """STOP or CONTINUE."""

@@ -1,6 +1,6 @@
 """What the outer search is worth at equal network evaluations.
 
-    python tests/benchmarks/outer_search.py FOLDER [--seeds 0,1,2,3,4] [--budget 3000000]
+    python tests/benchmarks/outer_search.py FOLDER [--seeds 0,1,2,3,4] [--budget 2000000]
     python tests/benchmarks/outer_search.py FOLDER --summary
 
 Runs sweeps on digits-sit in FOLDER, each of which may be interrupted and goes on, and compares the
@@ -37,13 +37,13 @@ SPACE = {
         "guidance": {"choice": [1.0, 1.2]},
         "method": "least-squares",
         "grid": {"choice": GRIDS},
-        "samples": {"choice": [512, 256, 128]},
+        "samples": {"choice": [256, 128, 64]},
         "ridge": {"range": [1e-6, 1e-3], "log": True},
     },
     "evaluation": {"samples": 5000, "final_samples": 5000, "final_seeds": [0, 1, 2]},
     "baselines": {
-        "methods": ["ab2", "ab4"],
-        "grids": ["uniform", "power:1.2:1.7"],
+        "methods": ["ab2"],
+        "grids": ["power:1.2:1.7"],
         "samples": 8,
         "keep": 1,
     },
@@ -55,6 +55,7 @@ POINTS = {
     "guidance": {"choice": [1.0, 1.2]},
     "method": "least-squares",
     "grid": {"choice": GRIDS},
+    "samples": 256,
 }
 
 
@@ -134,7 +135,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", default="0,1,2,3,4")
-    parser.add_argument("--budget", type=int, default=3_000_000)
+    parser.add_argument("--budget", type=int, default=2_000_000)
     parser.add_argument("--summary", action="store_true", help="run nothing")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)

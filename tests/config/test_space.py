@@ -91,6 +91,7 @@ def test_the_name_is_the_files_stem_unless_the_file_or_an_override_says_otherwis
         ("least-squares", "least-square", "did you mean 'least-squares'"),
         ("uniform", "unifrom", "did you mean 'uniform'"),
         ("[ab2]", "[ab22]", "did you mean 'ab2'"),
+        ("[ab2]", "[heun]", "none of heun has a solver of 3 queries"),
         ("nfe:", "nfes: 3, nfe:", "did you mean 'nfe'"),
         ("choice", "choices", "did you mean 'choice'"),
         ("[3, 4]", "[3, four]", "search.nfe.choice: expected int, got 'four'"),

@@ -53,6 +53,13 @@ def test_a_key_is_the_same_for_equal_jobs_and_another_for_each_change() -> None:
     assert len(keys) == 5
 
 
+@pytest.mark.parametrize("method", ["ab4", "ddim", "dpmpp3m"])
+def test_a_method_without_a_history_or_with_another_name_is_a_baseline_too(method: str) -> None:
+    alone = Baselines(methods=(method,), grids=("uniform",), samples=8)
+    names = [name for _, name, *_ in screened(guide(load("digits-sit"), 1.0), 3, alone)]
+    assert names == [method]
+
+
 def test_a_baseline_job_keeps_the_best_two_methods_and_grids_by_rmse() -> None:
     guided = guide(load("digits-sit"), 1.0)
     kept = [(kind, name, grid) for kind, name, grid, _ in screened(guided, 4, BASELINES)]
