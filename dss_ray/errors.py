@@ -24,6 +24,10 @@ class ModelError(UsageError):
     """A model cannot be loaded, or does not do what is asked of it."""
 
 
+class StoreError(DssError, OSError):
+    """A disk, a database or a tracker refuses in the midst of work; exit code 1."""
+
+
 class DivergedError(DssError, ArithmeticError):
     """A search or an evaluation met NaN or infinity."""
 

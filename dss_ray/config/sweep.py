@@ -151,6 +151,9 @@ class SweepSettings(Frozen):
         "fid",
     )
     """Figures that the sampler minimises together; evaluations and seconds are the search's."""
+    constraints: dict[Objective, Positive] = {}
+    """What figures of a trial may be at most, such as {seconds: 60}; where one is more, the trial
+    is never among the best, and the sampler keeps away from its like."""
     sampler: Literal["tpe", "nsga2", "gp", "random", "grid"] = "tpe"
     """How trials are chosen; grid takes the points of a finite space in order."""
     seed: int = 0

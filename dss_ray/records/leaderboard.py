@@ -64,9 +64,12 @@ def best_few(rows: Sequence[Row], count: int) -> list[Row]:
 
 
 def comparable(rows: Sequence[Row]) -> list[Row]:
-    """Without the trials stopped early: a distance falls with the sample count."""
+    """Without the trials that break a constraint or were stopped early.
+
+    A distance falls with the sample count.
+    """
     full = max((row.samples for row in rows if not row.final), default=0)
-    return [row for row in rows if row.final or row.samples == full]
+    return [row for row in rows if not row.violated and (row.final or row.samples == full)]
 
 
 def merit(row: Row) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from dss_ray.errors import DssError
+from dss_ray.errors import StoreError
 from dss_ray.records.leaderboard import leaderboard_rows, to_csv, to_markdown
 from dss_ray.records.plots import plot_front
 from dss_ray.records.rows import Param, Row
@@ -41,10 +41,6 @@ KEY, SWEEP = "dss.key", "dss.sweep"
 FINALIST = "Finalist: the figures ending in fresh are on seeds that did not select it."
 TEXT = 5000  # characters of a tag; stores refuse 8000 and more
 NOTE, PARENT, VIEW = "mlflow.note.content", "mlflow.parentRunId", "mlflow.sharedViewState."
-
-
-class StoreError(DssError, OSError):
-    """The MLflow store cannot be reached, or refuses what is written."""
 
 
 class SweepRecorder:
@@ -125,6 +121,7 @@ class SweepRecorder:
         tags = {"solver": row.solver, "kind": row.kind, "model": row.model}
         tags |= {"error": str(row.error), NOTE: f"Failed: {row.error}"} if failed else {}
         tags |= {"stopped": "true"} if row.stopped else {}
+        tags |= {"violated": ", ".join(row.violated)} if row.violated else {}
         tags |= {"finalist": "true", NOTE: FINALIST} if row.final and not failed else {}
         points = [(name, value, 0) for name, value in figures(row).items()]
         points += [] if row.final else distances(row)

@@ -47,6 +47,7 @@ class Row(BaseModel):
         selection_fid: of a final row, the distance that selected it.
         fid_by_samples: the selection distance at each number of samples that it was taken on.
         stopped: True where it was hopeless at its step count before all samples were drawn.
+        violated: the constraints of the sweep that it breaks; such a row is never the best.
         features: the extractor in which the distance was taken.
         samples: images per distance.
         rmse: per element of the state, to the converged reference on noises no search saw.
@@ -80,6 +81,7 @@ class Row(BaseModel):
     selection_fid: float | None = None
     fid_by_samples: dict[int, float] = {}
     stopped: bool = False
+    violated: list[str] = []
     features: str = ""
     samples: int = 0
     rmse: float | None = None

@@ -4,9 +4,8 @@ import os
 import subprocess
 import sys
 
-from dss_ray.errors import UsageError
+from dss_ray.errors import StoreError, UsageError
 from dss_ray.records.mlflow_store import (
-    StoreError,
     open_client,
     open_experiment,
     tracking_uri,

@@ -17,6 +17,7 @@ from dss_ray.config.sweep import SweepSettings
 from dss_ray.config.transfer import TransferSettings
 from dss_ray.errors import FileError, UsageError
 from dss_ray.records.runs import RUNS
+from dss_ray.tune.storage import OWN, VARIABLE, public_name
 
 MANIFEST, PACKAGE = "manifest.json", "dss_ray"
 LONGEST = 100  # characters of a value in a message
@@ -32,7 +33,7 @@ def place(settings: Settings, resume: bool) -> Path:
     folder = RUNS / settings.name
     if resume:
         check_same(folder / MANIFEST, settings)
-    elif any((folder / name).exists() for name in (MANIFEST, "rows.jsonl", "study.db")):
+    elif any((folder / name).exists() for name in (MANIFEST, "rows.jsonl", OWN)):
         other = (
             changes(read_manifest(folder / MANIFEST), settings)
             if (folder / MANIFEST).exists()
@@ -53,10 +54,16 @@ def freeze(folder: Path, settings: Settings) -> None:
         "id": uuid.uuid4().hex,
         "settings": settings.model_dump(mode="json"),
         "versions": software_versions(),
+        "storage": public_name(folder),
     }
     draft = folder / f"{MANIFEST}.tmp"
     draft.write_text(json.dumps(manifest, indent=1) + "\n")
     draft.replace(folder / MANIFEST)
+
+
+def identity(folder: Path) -> str:
+    """What ``freeze`` named the sweep by, unlike any other of its name."""
+    return str(read_manifest(folder / MANIFEST)["id"])
 
 
 def check_same(frozen: Path, settings: Settings) -> None:
@@ -73,6 +80,12 @@ def check_same(frozen: Path, settings: Settings) -> None:
         raise UsageError(
             f"sweep '{settings.name}' was begun by {PACKAGE} {version}, whose results this one, "
             f"{__version__}, does not mix with its own; install {version} or use a new --name"
+        )
+    storage = manifest.get("storage", public_name(frozen.parent))
+    if isinstance(settings, SweepSettings) and storage != public_name(frozen.parent):
+        raise UsageError(
+            f"sweep '{settings.name}' has its studies in {storage}, not in "
+            f"{public_name(frozen.parent)}; set {VARIABLE} as it was when the sweep began"
         )
     if found:
         raise UsageError(

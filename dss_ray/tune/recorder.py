@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import queue
 import threading
@@ -15,13 +14,15 @@ from torch import Tensor
 
 from dss_ray.bundle import Bundle, load_bundle, save_bundle
 from dss_ray.config.sweep import SweepSettings
-from dss_ray.records.mlflow_store import IDENTITY, StoreError, SweepRecorder
+from dss_ray.errors import StoreError
+from dss_ray.records.mlflow_store import IDENTITY, SweepRecorder
 from dss_ray.records.plots import plot_history, plot_samples, plot_solver
 from dss_ray.records.rows import Row, append_row, read_rows
-from dss_ray.tune.folder import MANIFEST
+from dss_ray.tune.folder import MANIFEST, identity
 from dss_ray.tune.job import Job
 from dss_ray.tune.loaded import judged_by
 from dss_ray.tune.outcome import Judged, Outcome
+from dss_ray.tune.study import excesses
 
 log = logging.getLogger(__name__)
 AGAIN = 20.0  # seconds until a store that failed is tried again
@@ -82,7 +83,7 @@ class Recorder:
         swept = [dimension.name for dimension in self.settings.space() if dimension.swept]
         fixed = {d.name: d.choices[0] for d in self.settings.space() if not d.swept}
         judge = self.settings.evaluation.judge()
-        fixed[IDENTITY] = str(json.loads((self.folder / MANIFEST).read_text())["id"])
+        fixed[IDENTITY] = identity(self.folder)
         features = judged_by(self.settings.models[0], judge)[1].label
         self.store = SweepRecorder(
             self.settings.name, swept=swept, features=features, constants=fixed, resume=self.resume
@@ -109,6 +110,11 @@ class Recorder:
         swept = {dimension.name for dimension in self.settings.space() if dimension.swept}
         return {name: value for name, value in job.values.items() if name in swept}
 
+    def violated(self, row: Row) -> list[str]:
+        """The constraints that a searched solver breaks; what it is compared with has none."""
+        found = excesses(row, self.settings.constraints) if row.searched else {}
+        return [name for name, excess in found.items() if excess > 0]
+
     def ended(self, job: Job, number: int | None, outcome: Outcome) -> None:
         """Write down an outcome: bundles first, then the rows that name them."""
         if outcome.error:
@@ -120,6 +126,7 @@ class Recorder:
                 "trial": number,
                 "bundle": str(place),
                 "params": self.params(job),
+                "violated": self.violated(result.row),
                 "network_seconds": outcome.network_seconds / len(outcome.results),
                 "worker_seconds": outcome.seconds / len(outcome.results),
             }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
+
+from dss_ray.config.sweep import Objective
 
 if TYPE_CHECKING:  # Optuna takes a second to import
     from optuna.samplers import BaseSampler
@@ -24,11 +27,13 @@ class Chooser:
         name: of ``SAMPLERS``.
         seed: of the study.
         objectives: the figures of a row that are minimised together.
+        constraints: what figures may be at most.
     """
 
     name: str = "tpe"
     seed: int = 0
     objectives: tuple[str, ...] = ("nfe", "fid")
+    constraints: Mapping[Objective, float] = field(default_factory=dict)
 
     def sampler(self, number: int) -> BaseSampler:
         """The sampler that proposes trial ``number``."""

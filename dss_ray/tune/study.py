@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from dss_ray.config.space import Dimension, Value, finite_points
+from dss_ray.config.sweep import Objective
 from dss_ray.errors import FileError
 from dss_ray.records.rows import Row
 from dss_ray.tune.samplers import GRID, Chooser
 
 if TYPE_CHECKING:  # Optuna takes a second to import, which --help must not pay
     import optuna
+    from optuna.storages import RDBStorage
 
 ERROR, SKIPPED = "error", "skipped"
 REDRAWS = 20  # of points already visited, before an unvisited one is looked for
@@ -25,19 +26,16 @@ class Study:
     """An Optuna study over a space, in a database that outlives the process.
 
     Args:
-        path: of the SQLite file.
+        storage: the database.
         name: of the study.
         space: the dimensions.
         chooser: says how points are chosen, and what is minimised.
         first: points that a new study tries before all others; a grid has its own order.
-
-    Raises:
-        FileError: if the file is no readable database of studies.
     """
 
     def __init__(
         self,
-        path: Path,
+        storage: RDBStorage,
         name: str,
         space: Sequence[Dimension],
         chooser: Chooser,
@@ -45,22 +43,14 @@ class Study:
     ) -> None:
         import optuna
 
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.space, self.path, self.chooser = space, path, chooser
-        try:
-            self.study = optuna.create_study(
-                storage=f"sqlite:///{path}",
-                study_name=name,
-                directions=["minimize"] * len(chooser.objectives),
-                load_if_exists=True,
-            )
-            known = len(self.study.trials)
-        except Exception as error:  # noqa: BLE001 - SQLAlchemy, alembic and Optuna each have theirs
-            reason = str(error).partition("\n")[0]
-            raise FileError(
-                f"{path}: no readable study ({reason}); restore it or take a new --name"
-            ) from None
-        if not known and chooser.name != GRID:
+        self.space, self.storage, self.chooser = space, storage, chooser
+        self.study = optuna.create_study(
+            storage=storage,
+            study_name=name,
+            directions=["minimize"] * len(chooser.objectives),
+            load_if_exists=True,
+        )
+        if not self.study.get_trials(deepcopy=False) and chooser.name != GRID:
             for values in first:
                 self.study.enqueue_trial(values)
             self.enqueue_defaults()
@@ -90,21 +80,23 @@ class Study:
         states = {trial.number: trial.state for trial in self.study.get_trials(deepcopy=False)}
         if number not in states or states[number].name == "WAITING":
             raise FileError(
-                f"{self.path}: trial {number} of rows.jsonl is not in the study; restore the "
-                "database or use a new --name"
+                f"study {self.study.study_name}: trial {number} of rows.jsonl is not in it; "
+                "restore the database or use a new --name"
             )
         if not states[number].is_finished():
             self.complete(number, row)
 
     def requeue(self) -> None:
-        """Fail the trials that a killed process left running, and try their points again."""
+        """Let the trials that nobody works on any more wait for their turn, under their numbers."""
         from optuna.trial import TrialState
 
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            self.skip(trial.number, "interrupted")
-            point = trial.system_attrs.get("fixed_params", {}) | trial.params
-            if point:
-                self.study.enqueue_trial(point)
+            self.storage.set_trial_state_values(self.identity(trial.number), TrialState.WAITING)
+
+    def identity(self, number: int) -> int:
+        """A trial's id in the database."""
+        study = self.storage.get_study_id_from_name(self.study.study_name)
+        return self.storage.get_trial_id_from_study_id_trial_number(study, number)
 
     def ask(self, visited: Callable[[Values], bool]) -> tuple[int, Values] | None:
         """A trial's number and the values of a point not visited before; None if none is left."""
@@ -118,18 +110,19 @@ class Study:
             return None
         index = 0
         if self.chooser.name != GRID:
-            index = self.chooser.random(self.asked()).randrange(len(unvisited))
+            index = self.chooser.random(self.upcoming()).randrange(len(unvisited))
         self.study.enqueue_trial(unvisited[index])
         return self.draw()
 
-    def asked(self) -> int:
-        """How many trials there are, those that wait left out."""
+    def upcoming(self) -> int:
+        """The number of the trial that is asked for next: the first that waits, or a new one."""
         trials = self.study.get_trials(deepcopy=False)
-        return sum(trial.state.name != "WAITING" for trial in trials)
+        waiting = (trial.number for trial in trials if trial.state.name == "WAITING")
+        return next(waiting, len(trials))
 
     def draw(self) -> tuple[int, Values]:
         """Whatever the study proposes next."""
-        self.study.sampler = self.chooser.sampler(self.asked())
+        self.study.sampler = self.chooser.sampler(self.upcoming())
         trial, values = self.study.ask(), Values()
         for dimension in self.space:
             if dimension.active(values):
@@ -142,8 +135,18 @@ class Study:
         found = [value for value in values if value is not None]
         if row.error or len(found) < len(values):
             self.fail(number, row.error or "a figure is not finite")
-        else:
-            self.study.tell(number, found)
+            return
+        if self.chooser.constraints:
+            self.constrain(number, excesses(row, self.chooser.constraints))
+        self.study.tell(number, found)
+
+    def constrain(self, number: int, excess: Mapping[str, float]) -> None:
+        """Tell by how much a trial misses each constraint; up to zero is kept."""
+        from optuna.trial import Trial
+
+        trial = Trial(self.study, self.identity(number))
+        for name, value in excess.items():
+            trial.set_constraint(name, value)
 
     def fail(self, number: int, reason: str) -> None:
         """Tell the study that a trial failed, and why."""
@@ -165,6 +168,15 @@ def objective(row: Row, name: str) -> float | None:
     """A figure of a row; the distance is that of the selection, which all trials have."""
     value = row.selection_fid if name == "fid" and row.final else getattr(row, name)
     return None if value is None else float(value)
+
+
+def excesses(row: Row, constraints: Mapping[Objective, float]) -> dict[str, float]:
+    """How far above its limit each constrained figure is; infinitely far where there is none."""
+    found = dict[str, float]()
+    for name, limit in constraints.items():
+        value = objective(row, name)
+        found[name] = math.inf if value is None else value - limit
+    return found
 
 
 def default(dimension: Dimension) -> Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +17,14 @@ from dss_ray.tune.baselines import baseline_jobs
 from dss_ray.tune.budget import Budget
 from dss_ray.tune.cluster import connect
 from dss_ray.tune.finalists import evaluate_finalists, finalists
-from dss_ray.tune.folder import freeze, locked, place
+from dss_ray.tune.folder import freeze, identity, locked, place
 from dss_ray.tune.interrupts import ignore_interrupts, shielded
 from dss_ray.tune.job import Job
 from dss_ray.tune.outcome import Outcome
 from dss_ray.tune.progress import Progress
 from dss_ray.tune.recorder import Recorder
 from dss_ray.tune.samplers import Chooser
+from dss_ray.tune.storage import failures, open_storage, shared_storage, translated
 from dss_ray.tune.study import Study
 from dss_ray.tune.warm_start import warm_points
 
@@ -69,6 +71,8 @@ def run_sweep(
     """
     with locked(place(settings, resume)):
         folder = place(settings, resume)  # again: it may have been taken before the lock was
+        if resume or shared_storage():
+            open_storage(folder)  # a database that refuses does so before Ray starts
         slots = connect(address, settings.resources)
         if not resume:
             freeze(folder, settings)
@@ -111,7 +115,7 @@ class Sweep:
         """Everything; an interrupt leaves a sweep that can be resumed."""
         interrupted, cores = True, self.workers * self.settings.resources.cpus
         try:
-            with self.progress:
+            with self.progress, translated(self.folder):
                 self.run_jobs()
                 self.run_finalists()
             interrupted = False
@@ -119,8 +123,9 @@ class Sweep:
             self.progress.tell(at_once=True)
         finally:
             ignore_interrupts()
-            for study in self.studies.values():
-                study.requeue()
+            with suppress(*failures()):  # those that fail now wait when the sweep is resumed
+                for study in self.studies.values():
+                    study.requeue()
             busy = self.network_seconds / (cores * (time.monotonic() - self.began))
             self.recorder.close(interrupted)
         trials = [row for row in self.rows() if row.searched]
@@ -176,11 +181,21 @@ class Sweep:
         """What hands out the jobs that are left, the studies knowing all that is on record."""
         from dss_ray.tune.searcher import StudySearcher
 
-        own, path = self.settings, self.folder / "study.db"
-        space, chooser = own.space(), Chooser(own.sampler, own.seed, own.objectives)
+        own, storage = self.settings, open_storage(self.folder)
+        prefix = f"{own.name} {identity(self.folder)[:8]} " if shared_storage() else ""
+        space, chooser = (
+            own.space(),
+            Chooser(own.sampler, own.seed, own.objectives, own.constraints),
+        )
         earlier = [row for name in own.warm_start for row in sweep_rows(RUNS, name)]
         studies = self.studies = {
-            model: Study(path, model, space, chooser, first=warm_points(space, earlier, model))
+            model: Study(
+                storage,
+                f"{prefix}{model}",
+                space,
+                chooser,
+                first=warm_points(space, earlier, model),
+            )
             for model in own.models
         }
         for row in self.rows():

@@ -65,8 +65,9 @@ def test_the_front_keeps_what_nothing_beats_in_both(row):
     assert [r.key for r in pareto_front([*rows, row("none", nfe=3, fid=None)])] == ["a", "b", "c"]
 
 
-def test_failed_and_early_stopped_trials_cannot_win(row):
+def test_trials_that_failed_or_stopped_early_or_break_a_constraint_cannot_win(row):
     rows = [row("early", fid=0.1, samples=10), row("full", fid=2.0),
+            row("slow", fid=0.1, violated=["seconds"]),
             row("bad", fid=0.1, status="failed", error="x")]  # fmt: skip
     assert [entry["key"] for entry in leaderboard_rows(rows)] == ["full"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from dss_ray.errors import DssError
-from dss_ray.records.mlflow_store import StoreError, SweepRecorder, tracking_uri
+from dss_ray.errors import DssError, StoreError
+from dss_ray.records.mlflow_store import SweepRecorder, tracking_uri
 
 PARAMS = {"nfe": 5, "method": "gradient", "guidance": 1.5}
 

@@ -2,20 +2,20 @@
 
 from pathlib import Path
 
-import optuna
 import pytest
 
 from dss_ray.config.space import parse_space
 from dss_ray.errors import FileError
 from dss_ray.records.rows import Row
 from dss_ray.tune.samplers import SAMPLERS, Chooser
+from dss_ray.tune.storage import open_storage
 from dss_ray.tune.study import Study
 
 FINITE = {"nfe": {"choice": [3, 4]}, "guidance": {"choice": [1.0, 2.0]}, "grid": "uniform"}
 
 
 def open_study(folder: Path, space: dict = FINITE, sampler: str = "tpe") -> Study:
-    return Study(folder / "study.db", "model", parse_space(space, "search"), Chooser(sampler))
+    return Study(open_storage(folder), "model", parse_space(space, "search"), Chooser(sampler))
 
 
 def done(nfe: int, fid: float, **more: object) -> Row:
@@ -104,16 +104,57 @@ def test_a_key_appears_only_where_its_condition_holds(tmp_path: Path) -> None:
     assert all(("learning_rate" in v) == (v["method"] == "gradient") for v in drawn)
 
 
-def test_an_interrupted_point_comes_again_and_does_not_count(tmp_path: Path) -> None:
-    study = open_study(tmp_path)
-    _, values = study.ask(lambda _: False)
-    resumed = open_study(tmp_path)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_interrupted_trials_come_again_under_their_numbers(tmp_path: Path, sampler: str) -> None:
+    study = open_study(tmp_path, sampler=sampler)
+    asked = [study.ask(lambda _: False) for _ in range(3)]
+    study.complete(asked[1][0], done(3, 1.0))
+    resumed = open_study(tmp_path, sampler=sampler)
     resumed.requeue()
-    assert resumed.finished() == 0
-    again = [resumed.ask(lambda _: False)[1] for _ in range(4)]
-    assert values in again
-    states = {trial.state for trial in resumed.study.trials}
-    assert optuna.trial.TrialState.RUNNING in states
+    assert resumed.finished() == 1
+    assert "RUNNING" not in {trial.state.name for trial in resumed.study.trials}
+    assert [resumed.ask(lambda _: False) for _ in range(2)] == [asked[0], asked[2]]
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_a_trial_killed_while_it_was_drawn_is_drawn_to_its_end(tmp_path: Path, kept: int) -> None:
+    """Some of its values were written; the others are those that an undisturbed study draws."""
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    study = open_study(tmp_path / "killed", CONDITIONAL)
+    whole = open_study(tmp_path / "whole", CONDITIONAL)
+    for _ in range(6):
+        for one in (study, whole):
+            number, values = one.ask(lambda _: False)
+            one.complete(number, done(values["nfe"], float(values["ridge"])))
+    expected = whole.ask(lambda _: False)
+    study.space = study.space[:kept]
+    study.draw()
+    resumed = open_study(tmp_path / "killed", CONDITIONAL)
+    resumed.requeue()
+    number, values = resumed.ask(lambda _: False)
+    assert number == expected[0]
+    assert list(values.items())[:kept] == list(expected[1].items())[:kept]
+    assert set(values) >= {"nfe", "method", "ridge"}
+    assert resumed.ask(lambda _: False)[0] == number + 1
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp"])
+def test_a_sampler_keeps_away_from_what_breaks_a_constraint(tmp_path: Path, sampler: str) -> None:
+    space = {"nfe": 3, "ridge": {"range": [0.1, 1.0]}}
+    chooser = Chooser(sampler, objectives=("fid",), constraints={"rmse": 0.5, "seconds": 60.0})
+    study = Study(open_storage(tmp_path), "model", parse_space(space, "search"), chooser)
+    drawn = []
+    for _ in range(40):  # the distance is the better the more the constraint is broken
+        number, values = study.ask(lambda _: False)
+        drawn.append(ridge := float(values["ridge"]))
+        study.complete(number, done(3, 1 - ridge, rmse=ridge, seconds=1.0))
+    assert study.study.trials[0].constraints == pytest.approx(
+        {"rmse": drawn[0] - 0.5, "seconds": -59.0}
+    )
+    late = drawn[20:]
+    assert sum(ridge <= 0.5 for ridge in late) > len(late) / 2
+    assert study.study.best_trial.params["ridge"] <= 0.5
 
 
 def test_a_failed_trial_counts_against_the_budget_with_its_reason(tmp_path: Path) -> None:
@@ -133,7 +174,7 @@ def test_a_corrupt_database_is_refused_with_its_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize("objectives", [("nfe", "fid"), ("fid",), ("nfe", "rmse", "evaluations")])
 def test_what_is_minimised_is_what_was_asked_for(tmp_path: Path, objectives: tuple) -> None:
     space = parse_space(FINITE, "search")
-    study = Study(tmp_path / "study.db", "model", space, Chooser(objectives=objectives))
+    study = Study(open_storage(tmp_path), "model", space, Chooser(objectives=objectives))
     row = done(3, 0.5, rmse=0.01, evaluations=100)
     study.complete(study.ask(lambda _: False)[0], row)
     study.complete(study.ask(lambda _: False)[0], done(3, 0.5, rmse=float("nan")))

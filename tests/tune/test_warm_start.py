@@ -3,6 +3,7 @@
 from dss_ray.config.space import parse_space
 from dss_ray.records.rows import Row
 from dss_ray.tune.samplers import Chooser
+from dss_ray.tune.storage import open_storage
 from dss_ray.tune.study import Study
 from dss_ray.tune.warm_start import warm_points
 
@@ -63,7 +64,7 @@ def test_a_study_tries_them_first_and_none_twice(tmp_path):
     points = warm_points(
         SPACE, [row(5, 0.3, guidance=2.0, grid="cosine", method="least-squares")], "digits-sit"
     )
-    study, seen = Study(tmp_path / "study.db", "model", SPACE, Chooser(), first=points), []
+    study, seen = Study(open_storage(tmp_path), "model", SPACE, Chooser(), first=points), []
     for _ in range(6):
         seen.append(study.ask(lambda values: values in seen)[1])
     assert seen[0] == points[0]

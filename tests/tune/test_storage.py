@@ -1,0 +1,91 @@
+"""Studies in a database of their own and in PostgreSQL."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+
+from dss_ray.config.space import parse_space
+from dss_ray.errors import FileError, StoreError, UsageError
+from dss_ray.tune.samplers import Chooser
+from dss_ray.tune.storage import VARIABLE, open_storage, public_name, translated
+from dss_ray.tune.study import Study
+
+SPACE = parse_space({"nfe": {"choice": [3, 4]}, "ridge": {"range": [1e-6, 1e-2]}}, "search")
+
+
+def proposals(folder, name, row, count=14):
+    """What a study proposes, its figures made up, opened again before each."""
+    found = []
+    for _ in range(count):
+        study = Study(open_storage(folder), name, SPACE, Chooser())
+        number, values = study.ask(lambda _: False)
+        found.append(values)
+        study.complete(number, row(nfe=values["nfe"], fid=values["ridge"]))
+    return found
+
+
+def test_postgresql_proposes_what_a_file_does(tmp_path, monkeypatch, postgres, row):
+    own = proposals(tmp_path, "a model", row)
+    monkeypatch.setenv(VARIABLE, postgres.url)
+    assert proposals(tmp_path, "a model", row) == own
+    assert proposals(tmp_path, "another", row, 2) == own[:2]
+    summaries = optuna.get_all_study_summaries(open_storage(tmp_path))
+    assert {one.study_name: one.n_trials for one in summaries} == {"a model": 14, "another": 2}
+
+
+def test_a_server_that_was_away_between_two_trials_is_found_again(
+    tmp_path, monkeypatch, postgres, row
+):
+    monkeypatch.setenv(VARIABLE, postgres.url)
+    study = Study(open_storage(tmp_path), "away", SPACE, Chooser())
+    number, _ = study.ask(lambda _: False)
+    postgres.stop()
+    with (
+        pytest.raises(StoreError, match="once it can be used again") as caught,
+        translated(tmp_path),
+    ):
+        study.complete(number, row(nfe=3))
+    assert "s3cr3t" not in str(caught.value)
+    postgres.start()
+    study.complete(number, row(nfe=3))
+    assert study.study.trials[0].values == [3.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://owner:wr0ng@127.0.0.1:{port}/postgres", "password authentication failed"),
+        ("postgresql://owner:wr0ng@127.0.0.1:1/postgres", "refused"),
+        ("postgresql://owner:wr0ng@127.0.0.1:{port}/postgres?sslmode=require", "SSL"),
+    ],
+)
+def test_a_database_that_refuses_is_named_without_its_secrets(
+    tmp_path, monkeypatch, postgres, url, expected
+):
+    monkeypatch.setenv(VARIABLE, url.format(port=postgres.port))
+    with pytest.raises(FileError, match=expected) as caught:
+        open_storage(tmp_path)
+    assert VARIABLE in str(caught.value)
+    assert "wr0ng" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_address_is_refused_without_showing_it(tmp_path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "pass:word@host")
+    with pytest.raises(UsageError, match="postgresql://USER") as caught:
+        public_name(tmp_path)
+    assert "word@" not in str(caught.value)
+
+
+def test_an_unknown_kind_of_database_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "oracles://a:secret@b/c")
+    with pytest.raises(FileError, match=VARIABLE) as caught:
+        open_storage(tmp_path)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_full_disk_is_told_in_one_sentence(tmp_path):
+    expected = pytest.raises(StoreError, match=f"^{tmp_path}.*No space left.*--resume")
+    with expected, translated(tmp_path):
+        Path("/dev/full").write_text("a")
