@@ -99,7 +99,7 @@ def test_the_name_is_the_files_stem_unless_the_file_or_an_override_says_otherwis
         ("{choice: [3, 4]}", "{range: [3, 4], choice: [3]}", "either choice or range"),
         ("methods", "method", "baselines"),
         ("models:", "constraints: {speed: 1}\nmodels:", "constraints"),
-        ("models:", "constraints: {rmse: -1}\nmodels:", "constraints.rmse"),
+        ("models:", "constraints: {rmse: -1}\nmodels:", "constraints: rmse: input should be greater than 0"),
         ("[digits-sit]", "[]", "models"),
     ],
 )
