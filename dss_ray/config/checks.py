@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from dss_ray.api import load_solver
 from dss_ray.config.space import SETTINGS, Dimension, finite_points, points
 from dss_ray.config.sweep import SweepSettings
 from dss_ray.errors import UsageError, require_known
@@ -39,6 +40,8 @@ def check_names(settings: SweepSettings, load: bool) -> None:
         for value in dimension.choices if check else ():
             located(f"search.{dimension.name}", check, str(value))
         located(f"search.{dimension.name}", check_number, dimension)
+        if dimension.name == "start":
+            located("search.start", check_starts, dimension, nfe_values(settings, dimension))
     for name in settings.warm_start:
         located("warm_start", sweep_rows, RUNS, name)
     listed = finite_points(settings.space())
@@ -57,16 +60,35 @@ def check_names(settings: SweepSettings, load: bool) -> None:
 
 def check_baselines(settings: SweepSettings) -> None:
     """Raise unless every step count has a method, and every grid exists."""
-    own = settings.baselines
-    nfes = next(map(points, (one for one in settings.space() if one.name == "nfe")))
-    for nfe in map(int, nfes):
+    own, nfes = settings.baselines, nfe_values(settings)
+    for nfe in nfes:
         if not usable(own.methods, nfe):
             raise UsageError(
                 f"baselines.methods: none of {', '.join(own.methods)} has a solver of {nfe} "
                 "queries; add another, such as ab2"
             )
     for grid in own.grids:
-        located("baselines.grids", make_grid, grid, int(max(nfes)))
+        located("baselines.grids", make_grid, grid, max(nfes))
+
+
+def nfe_values(settings: SweepSettings, dimension: Dimension | None = None) -> list[int]:
+    """The step counts of a space; of those, the ones at which a dimension matters."""
+    nfes = next(map(points, (one for one in settings.space() if one.name == "nfe")))
+    allowed = dict(dimension.when).get("nfe") if dimension else None
+    return [int(nfe) for nfe in nfes if allowed is None or nfe in allowed]
+
+
+def check_starts(dimension: Dimension, nfes: Sequence[int]) -> None:
+    """Raise unless each starting table exists and has the step count of every search."""
+    for name in map(str, dimension.choices):
+        if name in CLASSICAL:
+            continue
+        found = load_solver(name).table.nfe
+        if set(nfes) != {found}:
+            raise UsageError(
+                f"'{name}' has {found} queries and the searches {', '.join(map(str, nfes))}; add "
+                f"'when: {{nfe: {found}}}' to start"
+            )
 
 
 def check_grid(spec: str) -> None:
@@ -97,7 +119,6 @@ CHECKS: dict[str, Callable[[str], Any]] = {
     "method": parse_chain,
     "search_model": check_model_name,
     "grid": check_grid,
-    "start": lambda name: require_known("starting table", name, CLASSICAL),
     "objective": lambda name: require_known("objective", name, TARGETS),
     "loss": parse_loss,
     "space": lambda name: require_known("space", name, ("auto", *SPACES)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import dss_ray
 from dss_ray.config.space import Value
@@ -24,6 +25,8 @@ class Job:
         evaluation: how to judge.
         baselines: what to screen.
         device: where the model goes.
+        start: the table that the search starts from, as JSON, where ``values`` names none of the
+            classical ones; the worker may lack its file.
     """
 
     kind: str
@@ -32,6 +35,7 @@ class Job:
     evaluation: Evaluation
     baselines: Baselines
     device: str = "cpu"
+    start: dict[str, Any] | None = None
 
     @property
     def key(self) -> str:
@@ -48,6 +52,8 @@ class Job:
         }
         if self.evaluation.rungs:  # they decide where a trial may stop
             document["rungs"] = self.evaluation.rungs, self.evaluation.reduction_factor
+        if self.start:
+            document["start"] = self.start
         if self.search_model != self.model:
             document["searched_on"] = load(self.search_model).fingerprint
         text = json.dumps(document, sort_keys=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -13,10 +14,13 @@ from dss_ray.config.sweep import SweepSettings
 from dss_ray.tune.budget import Budget
 from dss_ray.tune.interrupts import shielded
 from dss_ray.tune.job import Job
+from dss_ray.tune.loaded import starting_table
 from dss_ray.tune.outcome import Outcome
 from dss_ray.tune.study import Study, Values
 from dss_ray.tune.trainable import OUTCOME, job_config
 
+ATTEMPTS = 3  # a worker dies of its node or its neighbours as well as of its job
+Work = tuple[Job, int | None]  # with the number of its trial in its model's study, if it has one
 Listener = Callable[[Job, int | None, Outcome], None]
 
 
@@ -25,11 +29,12 @@ class StudySearcher(Searcher):
 
     The outcome is written down before the study hears of it: a kill between the two leaves a
     running trial in the study whose key is already finished, which a resumed sweep settles.
+    A job whose worker died is handed out again, a few times.
 
     Args:
         settings: of the sweep.
         studies: per model.
-        queue: jobs to do before the studies are asked: the baselines.
+        queue: what to do before the studies are asked: the baselines.
         done: the keys of finished jobs; grows as jobs are handed out.
         budget: says when no further job is to be handed out.
         began: called with each job that starts.
@@ -41,7 +46,7 @@ class StudySearcher(Searcher):
         settings: SweepSettings,
         studies: Mapping[str, Study],
         *,
-        queue: list[Job],
+        queue: list[Work],
         done: set[str],
         budget: Budget,
         began: Callable[[Job, int | None], None],
@@ -51,10 +56,11 @@ class StudySearcher(Searcher):
         self.settings, self.studies, self.queue, self.done = settings, studies, queue, done
         self.budget, self.began, self.ended = budget, began, ended
         self.spent: str | None = None
-        self.jobs: dict[str, tuple[Job, int | None]] = {}
+        self.jobs: dict[str, Work] = {}
         self.outcomes: dict[str, Outcome] = {}
         self.started: dict[str, float] = {}
-        self.deaths: dict[str, str] = {}
+        self.reasons: dict[str, str] = {}
+        self.deaths = Counter[str]()
         self.open = {name: settings.trials - study.finished() for name, study in studies.items()}
 
     @property
@@ -63,21 +69,21 @@ class StudySearcher(Searcher):
         return len(self.queue) + sum(max(0, left) for left in self.open.values())
 
     @shielded()
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]
-        """The next job's configuration, or FINISHED where the budget is spent."""
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
+        """The next job's configuration, None while there may be one later, or FINISHED."""
         self.spent = self.budget.spent()
         if self.spent:
             return self.FINISHED
-        drawn = (self.queue.pop(0), None) if self.queue else self.draw()
+        drawn = self.queue.pop(0) if self.queue else self.draw()
         if drawn is None:
-            return self.FINISHED
+            return None if self.jobs else self.FINISHED
         self.jobs[trial_id] = drawn
         self.done.add(drawn[0].key)
         self.started[trial_id] = time.monotonic()
         self.began(*drawn)
         return job_config(drawn[0], self.settings.trial_seconds)
 
-    def draw(self) -> tuple[Job, int] | None:
+    def draw(self) -> Work | None:
         """A job of the model with the most trials left, and its number in that model's study."""
         while any(left > 0 for left in self.open.values()):
             model = max(self.open, key=lambda name: self.open[name])
@@ -94,8 +100,16 @@ class StudySearcher(Searcher):
 
     def job(self, model: str, values: Values) -> Job:
         """The search that ``values`` describe."""
-        own = self.settings
-        return Job("searched", model, values, own.evaluation, own.baselines, own.resources.device)
+        own, start = self.settings, values.get("start")
+        return Job(
+            "searched",
+            model,
+            values,
+            own.evaluation,
+            own.baselines,
+            own.resources.device,
+            None if start is None else starting_table(str(start)),
+        )
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Keep the outcome that the worker reported."""
@@ -104,14 +118,7 @@ class StudySearcher(Searcher):
 
     def died(self, trial_id: str, reason: str) -> None:
         """Note why a worker is gone, before ``on_trial_complete``."""
-        self.deaths[trial_id] = f"the worker died ({reason})"
-
-    def reason(self, trial_id: str, seconds: float) -> str:
-        """Why a worker of so many seconds is gone."""
-        limit = self.settings.trial_seconds
-        if limit is not None and seconds >= limit:
-            return f"took longer than trial_seconds, which is {limit:g}"
-        return self.deaths.pop(trial_id, "the worker died")
+        self.reasons[trial_id] = reason
 
     @shielded()
     def on_trial_complete(
@@ -126,7 +133,11 @@ class StudySearcher(Searcher):
         job, number = self.jobs.pop(trial_id)
         seconds = time.monotonic() - self.started.pop(trial_id)
         if outcome is None or (error and not outcome.error):  # it may have got to some rungs
-            outcome = Outcome(error=self.reason(trial_id, seconds), seconds=seconds)
+            death = self.death(trial_id, job, seconds)
+            if death is None:
+                self.queue.insert(0, (job, number))
+                return
+            outcome = Outcome(error=death, seconds=seconds)
         self.budget.durations.append(seconds)
         self.ended(job, number, outcome)
         if number is None:
@@ -136,6 +147,16 @@ class StudySearcher(Searcher):
             study.complete(number, outcome.results[0].row)
         else:
             study.fail(number, outcome.error or "no result")
+
+    def death(self, trial_id: str, job: Job, seconds: float) -> str | None:
+        """Why a job whose worker is gone has failed; None where it deserves another attempt."""
+        reason, limit = self.reasons.pop(trial_id, "no reason given"), self.settings.trial_seconds
+        if limit is not None and seconds >= limit:
+            return f"took longer than trial_seconds, which is {limit:g}"
+        self.deaths[job.key] += 1
+        if self.deaths[job.key] < ATTEMPTS:
+            return None
+        return f"the worker died {ATTEMPTS} times ({reason})"
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its searcher for a restore that this package does without."""

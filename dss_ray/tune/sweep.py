@@ -160,7 +160,7 @@ class Sweep:
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=Halving(self.settings.evaluation, self.rows(), searcher.died),
-                num_samples=searcher.left,
+                num_samples=-1,  # the searcher says when there are no more
                 max_concurrent_trials=self.workers,
                 reuse_actors=True,  # a fresh worker would import torch for every trial
                 trial_dirname_creator=lambda trial: str(trial.trial_id),
@@ -207,7 +207,7 @@ class Sweep:
         return StudySearcher(
             self.settings,
             studies,
-            queue=[job for job in baseline_jobs(self.settings) if job.key not in done],
+            queue=[(job, None) for job in baseline_jobs(self.settings) if job.key not in done],
             done=done,
             budget=Budget(self.settings, self.cost, self.began),
             began=self.began_job,

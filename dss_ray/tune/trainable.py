@@ -39,6 +39,7 @@ class JobTrainable(Trainable):
             evaluation=Evaluation(**config["evaluation"]),
             baselines=Baselines(**config["baselines"]),
             device=config["device"],
+            start=config["start"],
         )
         self.rung, self.error, self.limit = 0, "", config["trial_seconds"]
         self.work: Iterator[Outcome] = run_job(self.job)
@@ -97,4 +98,5 @@ def job_config(job: Job, trial_seconds: float | None) -> dict[str, Any]:
         "evaluation": job.evaluation.model_dump(mode="json"),
         "baselines": job.baselines.model_dump(mode="json"),
         "device": job.device,
+        "start": job.start,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from dss_ray.api import named_bundle, search
 from dss_ray.bundle import Bundle
@@ -12,6 +13,7 @@ from dss_ray.models.guidance import guide
 from dss_ray.models.meter import Meter
 from dss_ray.search.result import SearchSettings
 from dss_ray.solver.respan import respanned
+from dss_ray.solver.table import SolverTable
 from dss_ray.tune.baselines import screened
 from dss_ray.tune.job import Job
 from dss_ray.tune.judging import Judging
@@ -53,13 +55,17 @@ def run_job(job: Job) -> Iterator[Outcome]:
 def searched(job: Job) -> Bundle:
     """Search as the job's values say; what another model brought is made to fit this one."""
     values = job.values
-    own = {name: values[name] for name in ("method", "guidance", "grid", "start") if name in values}
+    own: dict[str, Any] = {
+        name: values[name] for name in ("method", "guidance", "grid", "start") if name in values
+    }
+    if job.start:
+        own["start"] = SolverTable.from_json(job.start)
     settings = SearchSettings(**{name: values[name] for name in SETTINGS if name in values})  # type: ignore[arg-type]
     bundle = search(
         load(job.search_model, job.device),
         int(values["nfe"]),
         settings=settings,
-        **own,  # type: ignore[arg-type]
+        **own,
     )
     model = load(job.model, job.device)
     table = respanned(bundle.table, model.t_min, model.t_max)

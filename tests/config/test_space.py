@@ -99,7 +99,14 @@ def test_the_name_is_the_files_stem_unless_the_file_or_an_override_says_otherwis
         ("{choice: [3, 4]}", "{range: [3, 4], choice: [3]}", "either choice or range"),
         ("methods", "method", "baselines"),
         ("models:", "constraints: {speed: 1}\nmodels:", "constraints"),
-        ("models:", "constraints: {rmse: -1}\nmodels:", "constraints: rmse: input should be greater than 0"),
+        (
+            "models:",
+            "constraints: {rmse: -1}\nmodels:",
+            "rmse: input should be greater than 0",
+        ),
+        ("nfe:", "start: flow-sit-5, nfe:", "'flow-sit-5' has 5 queries and the searches 3, 4"),
+        ("nfe:", "start: nowhere.json, nfe:", "search.start: nowhere.json"),
+        ("nfe:", "start: ab22, nfe:", "did you mean 'ab2'"),
         ("[digits-sit]", "[]", "models"),
     ],
 )
@@ -123,6 +130,13 @@ def test_what_is_no_mapping_of_settings_is_refused(tmp_path: Path, text: str) ->
 def test_an_unknown_shipped_space_names_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean 'digits'"):
         load_sweep("digit")
+
+
+def test_a_published_table_starts_searches_of_its_step_count(tmp_path: Path) -> None:
+    start = "start: {choice: [flow-sit-5, ab2], when: {nfe: 5}}, nfe:"
+    text = GOOD.replace("nfe:", start, 1).replace("[3, 4]", "[3, 5]")
+    (name,) = [one for one in load_sweep(write(tmp_path, text)).space() if one.name == "start"]
+    assert name.choices == ("flow-sit-5", "ab2")
 
 
 def test_a_missing_file_is_named() -> None:

@@ -3,15 +3,18 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from dss_ray.config.sweep import Baselines, Evaluation
 from dss_ray.errors import UsageError
 from dss_ray.models.guidance import guide
+from dss_ray.solver.classical import classical_table
+from dss_ray.solver.grids import make_grid
 from dss_ray.tune.baselines import screened
 from dss_ray.tune.job import Job
 from dss_ray.tune.loaded import load
 from dss_ray.tune.outcome import Outcome
-from dss_ray.tune.work import run_job
+from dss_ray.tune.work import run_job, searched
 
 EVALUATION = Evaluation(samples=64, final_samples=64)
 BASELINES = Baselines(
@@ -51,6 +54,20 @@ def test_a_key_is_the_same_for_equal_jobs_and_another_for_each_change() -> None:
     assert halved.key != whole.key
     keys = {job().key, job(nfe=5).key, job(guidance=1.2).key, job("baseline").key, changed.key}
     assert len(keys) == 5
+
+
+def test_a_search_starts_from_a_table_that_the_worker_has_no_file_of() -> None:
+    given = classical_table("ab3", make_grid("power:1:1.2", 4))
+    values = SEARCH | {"method": "gauss-newton", "iterations": 1, "start": "/nowhere/ab3.json"}
+    values |= {"space": "velocity"}
+    own = Job("searched", "digits-sit", values, EVALUATION, BASELINES, start=given.to_json())  # type: ignore[arg-type]
+    named = Job("searched", "digits-sit", values | {"start": "ab3"}, EVALUATION, BASELINES)  # type: ignore[arg-type]
+    found = searched(own).table
+    assert torch.allclose(
+        found.times, classical_table("ab3", make_grid("power:1:1.2", 4)).times, atol=0.2
+    )
+    assert not torch.allclose(found.times, searched(named).table.times, atol=1e-3)
+    assert own.key != Job("searched", "digits-sit", values, EVALUATION, BASELINES).key  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("method", ["ab4", "ddim", "dpmpp3m"])
