@@ -40,7 +40,7 @@ def sweep_in():
     return run_sweep
 
 
-def free_port() -> int:
+def find_port() -> int:
     """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -79,6 +79,12 @@ class Postgres:
         self.do("pg_ctl", "stop", "-m", "immediate")
 
 
+@pytest.fixture
+def free_port() -> int:
+    """A port that nobody listens on."""
+    return find_port()
+
+
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
     """A server of its own, of the system's PostgreSQL."""
@@ -92,7 +98,7 @@ def postgres() -> Iterator[Postgres]:
         shutil.chown(data, user)
     (data / "password").write_text(PASSWORD)
     (data / "password").chmod(0o644)
-    cluster = Postgres(places[-1].parent, data / "cluster", free_port(), user)
+    cluster = Postgres(places[-1].parent, data / "cluster", find_port(), user)
     cluster.do("initdb", "-U", "owner", "-A", "scram-sha-256", "--pwfile", str(data / "password"))
     cluster.start()
     try:
