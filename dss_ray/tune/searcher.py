@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -29,7 +30,8 @@ class StudySearcher(Searcher):
 
     The outcome is written down before the study hears of it: a kill between the two leaves a
     running trial in the study whose key is already finished, which a resumed sweep settles.
-    A job whose worker died is handed out again, a few times.
+    A job whose worker died is handed out again, a few times. What the records or the database
+    raise ends the sweep; Tune makes a traceback of it, so ``failure`` keeps it as it was.
 
     Args:
         settings: of the sweep.
@@ -60,6 +62,7 @@ class StudySearcher(Searcher):
         self.outcomes: dict[str, Outcome] = {}
         self.started: dict[str, float] = {}
         self.reasons: dict[str, str] = {}
+        self.failure: Exception | None = None
         self.deaths = Counter[str]()
         self.open = {name: settings.trials - study.finished() for name, study in studies.items()}
 
@@ -68,9 +71,25 @@ class StudySearcher(Searcher):
         """Jobs still to be handed out, if no space is exhausted before."""
         return len(self.queue) + sum(max(0, left) for left in self.open.values())
 
-    @shielded()
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """No interrupt in the midst of it, and a failure once is a failure ever after."""
+        if self.failure:
+            raise self.failure
+        try:
+            with shielded():
+                yield
+        except Exception as error:
+            self.failure = error
+            raise
+
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         """The next job's configuration, None while there may be one later, or FINISHED."""
+        with self.kept():
+            return self.next(trial_id)
+
+    def next(self, trial_id: str) -> dict[str, Any] | str | None:
+        """As of ``suggest``."""
         self.spent = self.budget.spent()
         if self.spent:
             return self.FINISHED
@@ -120,13 +139,17 @@ class StudySearcher(Searcher):
         """Note why a worker is gone, before ``on_trial_complete``."""
         self.reasons[trial_id] = reason
 
-    @shielded()
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Write the outcome down and tell the study."""
         if result:
             self.on_trial_result(trial_id, result)
+        with self.kept():
+            self.complete(trial_id, error)
+
+    def complete(self, trial_id: str, error: bool) -> None:
+        """As of ``on_trial_complete``."""
         outcome = self.outcomes.pop(trial_id, None)
         if outcome is None and not error:
             return  # stopped from outside; the sweep requeues what its studies still see running

@@ -172,7 +172,12 @@ class Sweep:
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
-        tuner.fit()
+        try:
+            tuner.fit()
+        except Exception:
+            if searcher.failure:
+                raise searcher.failure from None
+            raise
         if searcher.spent:
             self.spent, self.left = searcher.spent, searcher.left
 

@@ -1,6 +1,11 @@
 """Studies in a database of their own and in PostgreSQL."""
 
+import json
+import subprocess
+import sys
+import time
 from pathlib import Path
+from urllib.request import urlopen
 
 import optuna
 import pytest
@@ -32,6 +37,39 @@ def test_postgresql_proposes_what_a_file_does(tmp_path, monkeypatch, postgres, r
     assert proposals(tmp_path, "another", row, 2) == own[:2]
     summaries = optuna.get_all_study_summaries(open_storage(tmp_path))
     assert {one.study_name: one.n_trials for one in summaries} == {"a model": 14, "another": 2}
+
+
+@pytest.mark.parametrize("kind", ["a file", "PostgreSQL"])
+def test_optuna_dashboard_opens_a_study(tmp_path, monkeypatch, postgres, free_port, row, kind):
+    url = f"sqlite:///{tmp_path}/study.db"
+    if kind == "PostgreSQL":
+        monkeypatch.setenv(VARIABLE, postgres.url)
+        url = postgres.url.replace("postgresql", "postgresql+psycopg")
+    study = Study(open_storage(tmp_path), "shown", SPACE, Chooser())
+    number, values = study.ask(lambda _: False)
+    study.complete(number, row(nfe=values["nfe"], fid=0.25))
+    program = Path(sys.executable).with_name("optuna-dashboard")
+    server = subprocess.Popen([program, url, "--port", str(free_port)], stderr=subprocess.DEVNULL)
+    try:
+        studies = fetched(f"http://127.0.0.1:{free_port}/api/studies")["study_summaries"]
+        shown = next(one["study_id"] for one in studies if one["study_name"] == "shown")
+        found = fetched(f"http://127.0.0.1:{free_port}/api/studies/{shown}?after=0")
+        assert found["trials"][0]["values"] == [values["nfe"], 0.25]
+    finally:
+        server.kill()
+        server.wait()
+
+
+def fetched(address):
+    """The JSON document at an address that a server may not serve yet."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urlopen(address, timeout=10) as reply:
+                return json.load(reply)
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
 
 
 def test_a_server_that_was_away_between_two_trials_is_found_again(
