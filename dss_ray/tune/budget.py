@@ -31,11 +31,27 @@ class Budget:
             expected = sum(self.durations) / len(self.durations) if self.durations else 0.0
             if time.monotonic() + expected > self.began + own.time_budget:
                 return "time_budget"
-        limits = {name: getattr(own, name) for name in ("cpu_hours", "gpu_hours")}
-        limits["evaluation_budget"] = own.evaluation_budget
-        if not any(limits.values()):
-            return None
+        over = [name for name, share in self.shares().items() if share >= 1]
+        return over[0] if over else None
+
+    def share(self) -> float:
+        """How much of the budget that is nearest its end is spent."""
+        time_budget, shares = self.settings.time_budget, list(self.shares().values())
+        if time_budget is not None:
+            shares.append((time.monotonic() - self.began) / time_budget)
+        return max(shares, default=0.0)
+
+    def shares(self) -> dict[str, float]:
+        """How much of each budget but time is spent."""
+        own = self.settings
+        limits = {
+            "cpu_hours": own.cpu_hours,
+            "gpu_hours": own.gpu_hours,
+            "evaluation_budget": own.evaluation_budget,
+        }
+        set_ones = {name: limit for name, limit in limits.items() if limit}
+        if not set_ones:
+            return {}
         found = self.cost()
         found["evaluation_budget"] = found["search_evaluations"] + found["sampling_evaluations"]
-        over = [name for name, limit in limits.items() if limit and found[name] >= limit]
-        return over[0] if over else None
+        return {name: found[name] / limit for name, limit in set_ones.items()}

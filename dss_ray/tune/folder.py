@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -138,10 +137,9 @@ def short(value: object) -> str:
 def locked(folder: Path) -> Iterator[None]:
     """One driver at a time: two would write the same study and the same rows."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
+    with (folder / "lock").open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise UsageError(f"sweep '{folder.name}' is running already, in {folder}") from None
-        file.write(str(os.getpid()))
         yield

@@ -30,7 +30,10 @@ class Progress:
 
     def __init__(self, title: str, rows: Callable[[], list[Row]]) -> None:
         self.title, self.rows = title, rows
-        self.phase, self.done, self.total, self.running, self.failed = "starting", 0, 0, 0, 0
+        self.phase, self.done, self.total, self.failed = "starting", 0, 0, 0
+        self.running: Callable[[], int] = int
+        self.spent: Callable[[], float] = float
+        self.spent_before = 0.0
         self.began = self.phase_began = self.told = time.monotonic()
         self.console = Console(stderr=True)
         self.live = Live(console=self.console, refresh_per_second=2, get_renderable=self.render)
@@ -49,19 +52,28 @@ class Progress:
         if self.console.is_terminal:
             self.live.stop()
 
-    def start(self, phase: str, total: int) -> None:
-        """A new phase of ``total`` pieces of work begins."""
-        self.phase, self.done, self.total, self.running = phase, 0, total, 0
-        self.phase_began = time.monotonic()
-        self.tell(at_once=True)
+    def start(
+        self,
+        phase: str,
+        total: int,
+        running: Callable[[], int] = int,
+        spent: Callable[[], float] = float,
+    ) -> None:
+        """A new phase begins.
 
-    def began_one(self) -> None:
-        """One piece starts."""
-        self.running += 1
+        Args:
+            phase: its name.
+            total: pieces of work, if no budget ends it before.
+            running: says how many pieces are being worked on.
+            spent: says what share of a budget is used up.
+        """
+        self.phase, self.done, self.total, self.running = phase, 0, total, running
+        self.spent, self.spent_before, self.phase_began = spent, spent(), time.monotonic()
+        self.tell(at_once=True)
 
     def ended_one(self, failed: bool = False) -> None:
         """One piece is done."""
-        self.running, self.done = max(0, self.running - 1), self.done + 1
+        self.done += 1
         self.failed += failed
         self.tell()
 
@@ -73,17 +85,25 @@ class Progress:
 
     def status(self) -> str:
         """One line: phase, counts and times."""
-        passed = time.monotonic() - self.phase_began
-        known = self.done >= FEW_TO_GO_BY
-        left = passed / self.done * (self.total - self.done) if known else None
+        left, running = self.left(), self.running()
         parts = [
             f"{self.title}: {self.phase} {self.done}/{self.total}",
-            f"{self.running} running" if self.running else "",
+            f"{running} running" if running else "",
             f"{self.failed} failed" if self.failed else "",
             f"{clock(time.monotonic() - self.began)} passed",
             "" if left is None else f"{clock(left)} left in this phase",
         ]
         return ", ".join(part for part in parts if part)
+
+    def left(self) -> float | None:
+        """Seconds until all pieces are done or a budget is spent; None before it can be told."""
+        if self.done < FEW_TO_GO_BY:
+            return None
+        passed, spent = time.monotonic() - self.phase_began, self.spent()
+        left = passed / self.done * (self.total - self.done)
+        if spent > self.spent_before:
+            left = min(left, passed / (spent - self.spent_before) * max(0.0, 1 - spent))
+        return left
 
     def render(self) -> Group:
         """The live picture: the best per model, NFE and kind over the status line."""

@@ -68,18 +68,21 @@ def run_sweep(
     Raises:
         UsageError: if the name exists already, or does not when it is to be resumed, or more than
             budgets changed, or the cluster cannot run a trial.
+        StoreError: if the disk or the database refuses; what was written before is kept.
     """
     with locked(place(settings, resume)):
         folder = place(settings, resume)  # again: it may have been taken before the lock was
         if resume or shared_storage():
             open_storage(folder)  # a database that refuses does so before Ray starts
         slots = connect(address, settings.resources)
-        if not resume:
-            freeze(folder, settings)
         import ray
 
         try:
-            return Sweep(settings, folder, min(slots, settings.concurrency or slots), resume).run()
+            with translated(folder):
+                if not resume:
+                    freeze(folder, settings)
+                workers = min(slots, settings.concurrency or slots)
+                return Sweep(settings, folder, workers, resume).run()
         finally:
             ray.shutdown()
 
@@ -115,7 +118,7 @@ class Sweep:
         """Everything; an interrupt leaves a sweep that can be resumed."""
         interrupted, cores = True, self.workers * self.settings.resources.cpus
         try:
-            with self.progress, translated(self.folder):
+            with self.progress:
                 self.run_jobs()
                 self.run_finalists()
             interrupted = False
@@ -147,7 +150,12 @@ class Sweep:
         searcher = self.searcher()
         if not searcher.left:
             return
-        self.progress.start("baselines and trials", searcher.left)
+        self.progress.start(
+            "baselines and trials",
+            searcher.left,
+            running=lambda: len(searcher.jobs),
+            spent=searcher.budget.share,
+        )
         from ray import tune
 
         from dss_ray.tune.halving import Halving
@@ -215,14 +223,9 @@ class Sweep:
             queue=[(job, None) for job in baseline_jobs(self.settings) if job.key not in done],
             done=done,
             budget=Budget(self.settings, self.cost, self.began),
-            began=self.began_job,
+            began=self.recorder.began,
             ended=self.ended_job,
         )
-
-    def began_job(self, job: Job, number: int | None) -> None:
-        """Note that a worker starts on a job."""
-        self.recorder.began(job, number)
-        self.progress.began_one()
 
     def ended_job(self, job: Job, number: int | None, outcome: Outcome) -> None:
         """Write down what a job brought."""
