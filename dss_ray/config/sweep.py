@@ -133,8 +133,8 @@ class SweepSettings(Frozen):
     trials: Count = 50
     """Searched trials per model."""
     time_budget: Positive | None = None
-    """Seconds; no trial starts that would end later if it took as long as the others did on
-    average."""
+    """Seconds for baselines and trials; none starts that would end later if it took as long as the
+    others did on average, and those that still run then are left for --resume."""
     evaluation_budget: Count | None = None
     """Network evaluations, of searches and of samples that solvers are judged by, after which no
     further trial starts."""

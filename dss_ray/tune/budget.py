@@ -24,21 +24,25 @@ class Budget:
         self.settings, self.cost, self.began = settings, cost, began
         self.durations = list[float]()  # seconds of the jobs that ended
 
+    @property
+    def seconds_left(self) -> float | None:
+        """Until the time budget is over, below zero after it; None without one."""
+        own = self.settings.time_budget
+        return None if own is None else self.began + own - time.monotonic()
+
     def spent(self) -> str | None:
         """The budget that no further job fits into; None while one does."""
-        own = self.settings
-        if own.time_budget is not None:
-            expected = sum(self.durations) / len(self.durations) if self.durations else 0.0
-            if time.monotonic() + expected > self.began + own.time_budget:
-                return "time_budget"
+        expected = sum(self.durations) / len(self.durations) if self.durations else 0.0
+        if self.seconds_left is not None and self.seconds_left < expected:
+            return "time_budget"
         over = [name for name, share in self.shares().items() if share >= 1]
         return over[0] if over else None
 
     def share(self) -> float:
         """How much of the budget that is nearest its end is spent."""
-        time_budget, shares = self.settings.time_budget, list(self.shares().values())
-        if time_budget is not None:
-            shares.append((time.monotonic() - self.began) / time_budget)
+        own, left, shares = self.settings.time_budget, self.seconds_left, [*self.shares().values()]
+        if own is not None and left is not None:
+            shares.append(1 - left / own)
         return max(shares, default=0.0)
 
     def shares(self) -> dict[str, float]:

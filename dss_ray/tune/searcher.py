@@ -57,7 +57,6 @@ class StudySearcher(Searcher):
         super().__init__()
         self.settings, self.studies, self.queue, self.done = settings, studies, queue, done
         self.budget, self.began, self.ended = budget, began, ended
-        self.spent: str | None = None
         self.jobs: dict[str, Work] = {}
         self.outcomes: dict[str, Outcome] = {}
         self.started: dict[str, float] = {}
@@ -68,8 +67,9 @@ class StudySearcher(Searcher):
 
     @property
     def left(self) -> int:
-        """Jobs still to be handed out, if no space is exhausted before."""
-        return len(self.queue) + sum(max(0, left) for left in self.open.values())
+        """Jobs still to be done, if no space is exhausted before."""
+        waiting = len(self.queue) + len(self.jobs)
+        return waiting + sum(max(0, left) for left in self.open.values())
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -90,8 +90,7 @@ class StudySearcher(Searcher):
 
     def next(self, trial_id: str) -> dict[str, Any] | str | None:
         """As of ``suggest``."""
-        self.spent = self.budget.spent()
-        if self.spent:
+        if self.budget.spent():
             return self.FINISHED
         drawn = self.queue.pop(0) if self.queue else self.draw()
         if drawn is None:
@@ -151,7 +150,7 @@ class StudySearcher(Searcher):
     def complete(self, trial_id: str, error: bool) -> None:
         """As of ``on_trial_complete``."""
         outcome = self.outcomes.pop(trial_id, None)
-        if outcome is None and not error:
+        if not error and (outcome is None or self.cut_short(outcome)):
             return  # stopped from outside; the sweep requeues what its studies still see running
         job, number = self.jobs.pop(trial_id)
         seconds = time.monotonic() - self.started.pop(trial_id)
@@ -170,6 +169,12 @@ class StudySearcher(Searcher):
             study.complete(number, outcome.results[0].row)
         else:
             study.fail(number, outcome.error or "no result")
+
+    def cut_short(self, outcome: Outcome) -> bool:
+        """Whether a trial stopped at a rung because time was up, hopeless or not."""
+        left = self.budget.seconds_left
+        late = left is not None and left <= 0
+        return late and bool(outcome.results) and outcome.results[0].row.stopped
 
     def death(self, trial_id: str, job: Job, seconds: float) -> str | None:
         """Why a job whose worker is gone has failed; None where it deserves another attempt."""

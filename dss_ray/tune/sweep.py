@@ -162,7 +162,7 @@ class Sweep:
         from dss_ray.tune.trainable import JobTrainable
 
         resources = {"cpu": self.settings.resources.cpus, "gpu": self.settings.resources.gpus}
-        storage = (self.folder / "ray").resolve()
+        storage, left = (self.folder / "ray").resolve(), searcher.budget.seconds_left
         tuner = tune.Tuner(
             tune.with_resources(JobTrainable, resources),
             tune_config=tune.TuneConfig(
@@ -170,6 +170,7 @@ class Sweep:
                 scheduler=Halving(self.settings.evaluation, self.rows(), searcher.died),
                 num_samples=-1,  # the searcher says when there are no more
                 max_concurrent_trials=self.workers,
+                time_budget_s=None if left is None else max(left, 1.0),
                 reuse_actors=True,  # a fresh worker would import torch for every trial
                 trial_dirname_creator=lambda trial: str(trial.trial_id),
             ),
@@ -186,8 +187,8 @@ class Sweep:
             if searcher.failure:
                 raise searcher.failure from None
             raise
-        if searcher.spent:
-            self.spent, self.left = searcher.spent, searcher.left
+        self.left = searcher.left
+        self.spent = searcher.budget.spent() if self.left else None
 
     @shielded()
     def searcher(self) -> StudySearcher:
