@@ -148,25 +148,35 @@ def software_versions() -> dict[str, str]:
 
 
 def save_bundle(bundle: Bundle, path: Path) -> None:
-    """Write ``bundle`` so that ``path`` holds the whole of it or what was there before.
+    """Write ``bundle`` as of ``write_bundle`` where a user wants it.
 
     Raises:
         FileError: if the folder cannot be written.
     """
-    text = json.dumps(bundle.model_dump(mode="json"), indent=1, allow_nan=False) + "\n"
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        write_bundle(bundle, path)
     except OSError as error:
         reason = error.strerror or error
         raise FileError(
             f"{path}: cannot write the bundle ({reason}); choose another place"
         ) from None
+
+
+def write_bundle(bundle: Bundle, path: Path) -> None:
+    """Write ``bundle`` so that ``path`` holds the whole of it or what was there before.
+
+    Raises:
+        OSError: if the folder cannot be written.
+    """
+    text = json.dumps(bundle.model_dump(mode="json"), indent=1, allow_nan=False) + "\n"
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from dss_ray.bundle import Bundle, load_bundle, save_bundle
+from dss_ray.bundle import Bundle, load_bundle, write_bundle
 from dss_ray.config.sweep import SweepSettings
 from dss_ray.errors import StoreError
 from dss_ray.records.mlflow_store import IDENTITY, SweepRecorder
@@ -121,7 +121,7 @@ class Recorder:
             self.write(failed_row(job, number, outcome))
         for result in outcome.results:
             place = Path("trials") / result.row.key / "solver.json"
-            save_bundle(result.bundle, self.folder / place)
+            write_bundle(result.bundle, self.folder / place)
             more = {
                 "trial": number,
                 "bundle": str(place),

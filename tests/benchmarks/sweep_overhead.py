@@ -50,7 +50,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 
 def measure(folder: Path, trials: int, samples: int) -> dict[str, Any]:
     """Run the sweep and watch it."""
-    evaluation = {"samples": samples, "final_samples": 16, "final_seeds": [0, 1]}
+    evaluation = {"samples": samples, "final_samples": 64, "final_seeds": [0, 1]}
     space = SPACE | {"name": "overhead", "trials": trials, "evaluation": evaluation}
     (folder / "space.yaml").write_text(json.dumps(space))  # YAML holds JSON
     command = [str(Path(sys.executable).with_name("dss-ray")), "sweep", "space.yaml", "--json"]
@@ -61,6 +61,8 @@ def measure(folder: Path, trials: int, samples: int) -> dict[str, Any]:
         if count not in times:
             times[count], memory[count] = time.monotonic(), megabytes(driver.pid)
         time.sleep(0.2)
+    if driver.returncode:
+        raise SystemExit("the sweep failed; is the folder empty?")
     found = rows(folder)
     done = [row for row in found if not row["final"]]
     first = min(count for count in times if count >= WARM * trials)
@@ -84,7 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--trials", type=int, default=500)
-    parser.add_argument("--samples", type=int, default=16)
+    parser.add_argument("--samples", type=int, default=64)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     for name, value in measure(options.folder, options.trials, options.samples).items():
