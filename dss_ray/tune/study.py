@@ -77,13 +77,18 @@ class Study:
 
     def settle(self, number: int, row: Row) -> None:
         """Tell the outcome of a trial that is on record, unless the study knows it already."""
-        states = {trial.number: trial.state for trial in self.study.get_trials(deepcopy=False)}
-        if number not in states or states[number].name == "WAITING":
+        from optuna.trial import TrialState
+
+        trials = {trial.number: trial for trial in self.study.get_trials(deepcopy=False)}
+        trial = trials.get(number)
+        if trial is None or (trial.state == TrialState.WAITING and not trial.params):
             raise FileError(
                 f"study {self.study.study_name}: trial {number} of rows.jsonl is not in it; "
                 "restore the database or use a new --name"
             )
-        if not states[number].is_finished():
+        if trial.state == TrialState.WAITING:  # it was requeued although its row was written
+            self.storage.set_trial_state_values(self.identity(number), TrialState.RUNNING)
+        if not trial.state.is_finished():
             self.complete(number, row)
 
     def requeue(self) -> None:

@@ -184,6 +184,20 @@ def test_what_is_minimised_is_what_was_asked_for(tmp_path: Path, objectives: tup
     assert "rmse not finite" in study.study.user_attrs["error 1"]
 
 
+def test_a_row_that_was_written_before_the_database_failed_is_settled(tmp_path: Path) -> None:
+    study = open_study(tmp_path)
+    number, _ = study.ask(lambda _: False)
+    study.requeue()
+    study.settle(number, done(3, 0.5))
+    assert study.study.trials[number].values == [3.0, 0.5]
+    assert study.ask(lambda _: False)[0] == number + 1
+
+
+def test_a_row_whose_trial_was_never_drawn_is_of_another_database(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"study model: trial 1 of rows\.jsonl is not in it"):
+        open_study(tmp_path).settle(1, done(3, 0.5))
+
+
 def test_a_finalist_counts_with_its_selection_distance(tmp_path: Path) -> None:
     study = open_study(tmp_path)
     number, _ = study.ask(lambda _: False)
