@@ -11,6 +11,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from dss_ray.config.space import finite_points
 from dss_ray.config.sweep import SweepSettings
 from dss_ray.tune.budget import Budget
 from dss_ray.tune.interrupts import shielded
@@ -63,11 +64,13 @@ class StudySearcher(Searcher):
         self.reasons: dict[str, str] = {}
         self.failure: Exception | None = None
         self.deaths = Counter[str]()
-        self.open = {name: settings.trials - study.finished() for name, study in studies.items()}
+        points = len(finite_points(settings.space())) or settings.trials
+        trials = min(points, settings.trials)
+        self.open = {name: trials - study.finished() for name, study in studies.items()}
 
     @property
     def left(self) -> int:
-        """Jobs still to be done, if no space is exhausted before."""
+        """Jobs still to be done."""
         waiting = len(self.queue) + len(self.jobs)
         return waiting + sum(max(0, left) for left in self.open.values())
 
