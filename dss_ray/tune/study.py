@@ -105,11 +105,13 @@ class Study:
 
     def ask(self, visited: Callable[[Values], bool]) -> tuple[int, Values] | None:
         """A trial's number and the values of a point not visited before; None if none is left."""
-        for _ in range(REDRAWS if self.chooser.name != GRID else 0):
+        draws = REDRAWS if self.chooser.name != GRID else 0
+        while draws > 0 or self.waiting():  # what a killed process has queued comes first
             number, values = self.draw()
             if not visited(values):
                 return number, values
             self.skip(number, "duplicate")
+            draws -= 1
         unvisited = [values for values in finite_points(self.space) if not visited(values)]
         if not unvisited:
             return None
@@ -119,11 +121,15 @@ class Study:
         self.study.enqueue_trial(unvisited[index])
         return self.draw()
 
-    def upcoming(self) -> int:
-        """The number of the trial that is asked for next: the first that waits, or a new one."""
+    def waiting(self) -> list[int]:
+        """The numbers of the trials that wait to be drawn."""
         trials = self.study.get_trials(deepcopy=False)
-        waiting = (trial.number for trial in trials if trial.state.name == "WAITING")
-        return next(waiting, len(trials))
+        return [trial.number for trial in trials if trial.state.name == "WAITING"]
+
+    def upcoming(self) -> int:
+        """The number of the trial that is drawn next: the first that waits, or a new one."""
+        waiting = self.waiting()
+        return waiting[0] if waiting else len(self.study.get_trials(deepcopy=False))
 
     def draw(self) -> tuple[int, Values]:
         """Whatever the study proposes next."""

@@ -139,6 +139,24 @@ def test_a_trial_killed_while_it_was_drawn_is_drawn_to_its_end(tmp_path: Path, k
     assert resumed.ask(lambda _: False)[0] == number + 1
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_point_that_was_queued_but_not_drawn_is_drawn_once(tmp_path: Path, sampler: str) -> None:
+    """A process may be killed, or the disk be full, between the two."""
+    study, seen = open_study(tmp_path, sampler=sampler), []
+    for _ in range(2):
+        seen.append(study.ask(lambda values: values in seen)[1])
+    study.draw = lambda: 1 / 0  # type: ignore[method-assign]
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            study.ask(lambda values: values in seen)
+    resumed = open_study(tmp_path, sampler=sampler)
+    while (asked := resumed.ask(lambda values: values in seen)) is not None:
+        seen.append(asked[1])
+    assert len(seen) == 4
+    if sampler == "grid":
+        assert len(resumed.study.trials) == 4
+
+
 @pytest.mark.parametrize("sampler", ["tpe", "gp"])
 def test_a_sampler_keeps_away_from_what_breaks_a_constraint(tmp_path: Path, sampler: str) -> None:
     space = {"nfe": 3, "ridge": {"range": [0.1, 1.0]}}
