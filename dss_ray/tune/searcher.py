@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from ray.tune import Callback
 from ray.tune.search import Searcher
 
 from dss_ray.config.space import finite_points
@@ -132,11 +133,6 @@ class StudySearcher(Searcher):
             None if start is None else starting_table(str(start)),
         )
 
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Keep the outcome that the worker reported."""
-        if OUTCOME in result:
-            self.outcomes[trial_id] = Outcome.model_validate_json(result[OUTCOME])
-
     def died(self, trial_id: str, reason: str) -> None:
         """Note why a worker is gone, before ``on_trial_complete``."""
         self.reasons[trial_id] = reason
@@ -145,8 +141,7 @@ class StudySearcher(Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Write the outcome down and tell the study."""
-        if result:
-            self.on_trial_result(trial_id, result)
+        del result  # without its outcome, see Delivery
         with self.kept():
             self.complete(trial_id, error)
 
@@ -193,8 +188,30 @@ class StudySearcher(Searcher):
         """Tune pickles its searcher for a restore that this package does without."""
         return {}
 
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Nothing: Tune does not tell a searcher the last result here, so Delivery tells all."""
+
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the studies and the rows are the state, and they lie on disk."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore."""
+
+
+class Delivery(Callback):
+    """Takes outcomes out of Tune's results, which it keeps of all trials, pictures and all.
+
+    Args:
+        outcomes: where they go, by the trial's id.
+    """
+
+    def __init__(self, outcomes: dict[str, Outcome]) -> None:
+        self.outcomes = outcomes
+
+    def on_trial_result(
+        self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **_: Any
+    ) -> None:
+        """Before Tune keeps ``result``."""
+        del iteration, trials
+        if OUTCOME in result:
+            self.outcomes[trial.trial_id] = Outcome.model_validate_json(result.pop(OUTCOME))

@@ -159,6 +159,7 @@ class Sweep:
         from ray import tune
 
         from dss_ray.tune.halving import Halving
+        from dss_ray.tune.searcher import Delivery
         from dss_ray.tune.trainable import JobTrainable
 
         resources = {"cpu": self.settings.resources.cpus, "gpu": self.settings.resources.gpus}
@@ -178,6 +179,7 @@ class Sweep:
                 name=str(time.time_ns()),
                 storage_path=str(storage),
                 verbose=0,
+                callbacks=[Delivery(searcher.outcomes)],
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
