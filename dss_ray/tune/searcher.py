@@ -32,7 +32,7 @@ class StudySearcher(Searcher):
 
     The outcome is written down before the study hears of it: a kill between the two leaves a
     running trial in the study whose key is already finished, which a resumed sweep settles.
-    A job whose worker died is handed out again, a few times. What the records or the database
+    A job whose worker died is handed out again after all others, a few times. What the records or the database
     raise ends the sweep; Tune makes a traceback of it, so ``failure`` keeps it as it was.
 
     Args:
@@ -65,6 +65,7 @@ class StudySearcher(Searcher):
         self.reasons: dict[str, str] = {}
         self.failure: Exception | None = None
         self.deaths = Counter[str]()
+        self.again = list[Work]()
         points = len(finite_points(settings.space())) or settings.trials
         trials = min(points, settings.trials)
         self.open = {name: trials - study.finished() for name, study in studies.items()}
@@ -72,7 +73,7 @@ class StudySearcher(Searcher):
     @property
     def left(self) -> int:
         """Jobs still to be done."""
-        waiting = len(self.queue) + len(self.jobs)
+        waiting = len(self.queue) + len(self.jobs) + len(self.again)
         return waiting + sum(max(0, left) for left in self.open.values())
 
     @contextmanager
@@ -97,6 +98,8 @@ class StudySearcher(Searcher):
         if self.budget.spent():
             return self.FINISHED
         drawn = self.queue.pop(0) if self.queue else self.draw()
+        if drawn is None and self.again:
+            drawn = self.again.pop(0)
         if drawn is None:
             return None if self.jobs else self.FINISHED
         self.jobs[trial_id] = drawn
@@ -155,7 +158,7 @@ class StudySearcher(Searcher):
         if outcome is None or (error and not outcome.error):  # it may have got to some rungs
             death = self.death(trial_id, job, seconds)
             if death is None:
-                self.queue.insert(0, (job, number))
+                self.again.append((job, number))
                 return
             outcome = Outcome(error=death, seconds=seconds)
         self.budget.durations.append(seconds)

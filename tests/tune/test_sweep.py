@@ -115,6 +115,13 @@ def test_no_trial_stays_running_after_a_kill(resumed: Path) -> None:
     assert set(run_states(resumed)) <= {"FINISHED", "KILLED"}
 
 
+def test_tune_keeps_no_outcomes(resumed: Path) -> None:
+    """Those of large images would fill the driver's memory."""
+    states = list((resumed / "runs/torture/ray").glob("*/experiment_state-*.json"))
+    assert states
+    assert not any('"outcome' in state.read_text() for state in states)
+
+
 def test_mlflow_holds_every_row_once_with_its_artifacts(resumed: Path) -> None:
     client = MlflowClient(f"sqlite:///{resumed}/mlflow.db")
     experiment = client.get_experiment_by_name("dss_ray")
