@@ -32,8 +32,9 @@ class StudySearcher(Searcher):
 
     The outcome is written down before the study hears of it: a kill between the two leaves a
     running trial in the study whose key is already finished, which a resumed sweep settles.
-    A job whose worker died is handed out again after all others, a few times. What the records or the database
-    raise ends the sweep; Tune makes a traceback of it, so ``failure`` keeps it as it was.
+    A job whose worker died is handed out again after all others, a few times. What the records or
+    the database raise ends the sweep; Tune makes a traceback of it, so ``failure`` keeps it as it
+    was.
 
     Args:
         settings: of the sweep.
