@@ -131,7 +131,8 @@ def finished(summary: "SweepSummary") -> Result:
     spent = summary.cost
     text = (
         f"{summary.name}: {summary.trials} trials, {summary.failed} failed, {spent['stopped']} "
-        f"stopped early; {spent['search_evaluations']:,} network evaluations in searches and "
+        f"stopped early, {spent['violated']} beyond a constraint; "
+        f"{spent['search_evaluations']:,} network evaluations in searches and "
         f"{spent['sampling_evaluations']:,} in sampling, {spent['cpu_hours']:.2f} CPU and "
         f"{spent['gpu_hours']:.2f} GPU hours; network evaluations filled {summary.busy:.0%} of the "
         f"cores' time; all of it is in {RUNS / summary.name}"

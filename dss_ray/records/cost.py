@@ -19,8 +19,9 @@ def cost(rows: Iterable[Row], cpus: int, gpus: float) -> dict[str, Any]:
     Returns:
         ``search_evaluations`` and ``sampling_evaluations`` (network calls per sample, summed over
         samples), ``samples`` of the selection that solvers were judged by, ``stopped`` (searched
-        trials that were stopped before all their samples), ``cpu_hours`` and ``gpu_hours`` that
-        jobs held their workers; finalists count in ``sampling_evaluations`` alone.
+        trials that were stopped before all their samples), ``violated`` (those that break a
+        constraint), ``cpu_hours`` and ``gpu_hours`` that jobs held their workers; finalists count in
+        ``sampling_evaluations`` alone.
     """
     known = list(rows)
     hours = sum(row.worker_seconds or 0.0 for row in known) / HOUR
@@ -29,6 +30,7 @@ def cost(rows: Iterable[Row], cpus: int, gpus: float) -> dict[str, Any]:
         "sampling_evaluations": sum(row.sampling_evaluations or 0 for row in known),
         "samples": sum(max(row.fid_by_samples, default=0) for row in known),
         "stopped": sum(row.stopped for row in known),
+        "violated": sum(bool(row.violated) for row in known),
         "cpu_hours": cpus * hours,
         "gpu_hours": gpus * hours,
     }

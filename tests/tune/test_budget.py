@@ -38,11 +38,13 @@ def budget(spent):
 
 
 def test_the_cost_of_rows_adds_up(spent):
-    assert cost([spent, spent], 2, 0.5) == {
+    violating = spent.model_copy(update={"violated": ["seconds"]})
+    assert cost([spent, violating], 2, 0.5) == {
         "search_evaluations": 6000,
         "sampling_evaluations": 2000,
         "samples": 400,
         "stopped": 0,
+        "violated": 1,
         "cpu_hours": 2.0,
         "gpu_hours": 0.5,
     }

@@ -21,6 +21,7 @@ RUNGS = 250, 500
 SPACE = """
 models: [digits-sit]
 trials: 8
+constraints: {rmse: 0.08}
 search:
   nfe: 4
   method: least-squares
@@ -96,6 +97,24 @@ def test_stopped_trials_are_complete_in_the_study_and_finished_in_mlflow(swept: 
         assert ("stopped" in run.data.tags) == row["stopped"]
         curve = client.get_metric_history(run.info.run_id, "fid_digits_cnn_by_samples")
         assert {str(point.step): point.value for point in curve} == row["fid_by_samples"]
+
+
+def test_trials_beyond_a_constraint_say_so_and_are_never_the_best(swept: Path) -> None:
+    found = rows(swept)
+    assert {row["key"]: row["violated"] for row in found} == {
+        row["key"]: ["rmse"] if row["rmse"] > 0.08 else [] for row in found
+    }
+    violating = sum(bool(row["violated"]) for row in found)
+    assert 0 < violating < len(found)
+    summary = json.loads((swept / "summary.json").read_text())
+    assert summary["cost"]["violated"] == violating
+    assert not any(row["violated"] for row in summary["best"])
+    study = optuna.load_study(
+        storage=f"sqlite:///{swept}/runs/space/study.db", study_name="digits-sit"
+    )
+    for row in found:
+        excess = study.trials[row["trial"]].constraints
+        assert excess == pytest.approx({"rmse": row["rmse"] - 0.08})
 
 
 def test_no_stopped_trial_is_on_the_leaderboard_and_the_cost_is_told(swept: Path) -> None:
