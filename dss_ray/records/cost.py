@@ -20,8 +20,8 @@ def cost(rows: Iterable[Row], cpus: int, gpus: float) -> dict[str, Any]:
         ``search_evaluations`` and ``sampling_evaluations`` (network calls per sample, summed over
         samples), ``samples`` of the selection that solvers were judged by, ``stopped`` (searched
         trials that were stopped before all their samples), ``violated`` (those that break a
-        constraint), ``cpu_hours`` and ``gpu_hours`` that jobs held their workers; finalists count in
-        ``sampling_evaluations`` alone.
+        constraint), ``cpu_hours`` and ``gpu_hours`` that jobs held their workers; finalists count
+        in ``sampling_evaluations`` alone.
     """
     known = list(rows)
     hours = sum(row.worker_seconds or 0.0 for row in known) / HOUR
