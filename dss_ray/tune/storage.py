@@ -12,7 +12,7 @@ from dss_ray.errors import FileError, StoreError, UsageError
 
 if TYPE_CHECKING:  # Optuna takes a second to import, which --help must not pay
     from optuna.storages import RDBStorage
-    from sqlalchemy.engine import URL
+    from sqlalchemy import engine
 
 VARIABLE = "DSS_RAY_STORAGE"
 OWN = "study.db"  # in the folder of the sweep
@@ -20,7 +20,7 @@ DRIVERS = {"postgresql": "postgresql+psycopg"}  # what the extra of that name in
 PATIENCE = 10  # seconds until a server that does not answer is given up
 
 
-def shared_storage() -> URL | None:
+def shared_storage() -> engine.URL | None:
     """The database for the studies of all sweeps; None where each has a file of its own.
 
     Raises:
@@ -43,10 +43,13 @@ def shared_storage() -> URL | None:
 
 def public_name(folder: Path) -> str:
     """The database of a sweep as messages and records may show it: without user and password."""
+    from sqlalchemy.engine import URL
+
     url = shared_storage()
     if url is None:
         return str(folder / OWN)
-    return url.set(username=None, password=None, query={}).render_as_string()
+    shown = URL.create(url.get_backend_name(), None, None, url.host, url.port, url.database)
+    return shown.render_as_string()
 
 
 def open_storage(folder: Path) -> RDBStorage:

@@ -105,6 +105,7 @@ def test_a_database_that_refuses_is_named_without_its_secrets(
     with pytest.raises(FileError, match=expected) as caught:
         open_storage(tmp_path)
     assert VARIABLE in str(caught.value)
+    assert "postgresql://127.0.0.1:" in str(caught.value)
     assert "wr0ng" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
