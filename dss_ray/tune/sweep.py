@@ -187,7 +187,7 @@ class Sweep:
             tuner.fit()
         except Exception:
             if searcher.failure:
-                raise searcher.failure from None
+                raise searcher.failure  # noqa: B904 - its own cause says more than Tune's wrapping
             raise
         self.left = searcher.left
         self.spent = searcher.budget.spent() if self.left else None
