@@ -53,7 +53,7 @@ class Halving(FIFOScheduler):
         """Pass the reason on."""
         del tune_controller
         _, *found = ANSI.sub("", Path(trial.error_file).read_text()).splitlines()  # after the date
-        if found[0].startswith(RAISED):
+        if found and found[0].startswith(RAISED):
             found = found[-1:]
         self.died(trial.trial_id, " ".join(" ".join(found).split())[:REASON])
 
