@@ -51,7 +51,7 @@ def recorded(database):
     return sorted(
         (run.data.tags["dss.key"], run.info.status, run.data.metrics["fid_digits_cnn"])
         for run in runs
-        if "dss.key" in run.data.tags
+        if "dss.key" in run.data.tags and run.info.status != "RUNNING"
     )
 
 
