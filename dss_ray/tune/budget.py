@@ -47,15 +47,10 @@ class Budget:
 
     def shares(self) -> dict[str, float]:
         """How much of each budget but time is spent."""
-        own = self.settings
-        limits = {
-            "cpu_hours": own.cpu_hours,
-            "gpu_hours": own.gpu_hours,
-            "evaluation_budget": own.evaluation_budget,
-        }
-        set_ones = {name: limit for name, limit in limits.items() if limit}
-        if not set_ones:
+        names = "cpu_hours", "gpu_hours", "evaluation_budget"
+        limits = {name: limit for name in names if (limit := getattr(self.settings, name))}
+        if not limits:
             return {}
         found = self.cost()
         found["evaluation_budget"] = found["search_evaluations"] + found["sampling_evaluations"]
-        return {name: found[name] / limit for name, limit in set_ones.items()}
+        return {name: found[name] / limit for name, limit in limits.items()}

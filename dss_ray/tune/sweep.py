@@ -199,10 +199,8 @@ class Sweep:
 
         own, storage = self.settings, open_storage(self.folder)
         prefix = f"{own.name} {identity(self.folder)[:8]} " if shared_storage() else ""
-        space, chooser = (
-            own.space(),
-            Chooser(own.sampler, own.seed, own.objectives, own.constraints),
-        )
+        space = own.space()
+        chooser = Chooser(own.sampler, own.seed, own.objectives, own.constraints)
         earlier = [row for name in own.warm_start for row in sweep_rows(RUNS, name)]
         studies = self.studies = {
             model: Study(

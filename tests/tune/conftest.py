@@ -14,7 +14,7 @@ PASSWORD = "s3cr3t/w:rd"
 QUOTED = "s3cr3t%2Fw%3Ard"
 
 
-def run_sweep(folder: Path, space: str, **variables: str) -> Path:
+def run_sweep(folder: Path, space: str) -> Path:
     """Sweep ``space`` to its end in ``folder`` by the command; summary.json is what it printed."""
     (folder / "space.yaml").write_text(space)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "DSS_RAY_CACHE": str(folder / "cache")}
@@ -23,7 +23,7 @@ def run_sweep(folder: Path, space: str, **variables: str) -> Path:
     done = subprocess.run(
         command,
         cwd=folder,
-        env=environment | variables,
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
