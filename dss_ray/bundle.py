@@ -4,6 +4,7 @@ import json
 import os
 import platform
 from contextlib import suppress
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -136,6 +137,7 @@ class Bundle(Record):
         return self
 
 
+@cache
 def software_versions() -> dict[str, str]:
     """The versions of Python and of the installed packages that a result depends on."""
     found = {"python": platform.python_version()}

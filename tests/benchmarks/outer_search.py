@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 NFES = [3, 4, 5, 6, 8]
+METHOD = "least-squares+gauss-newton"  # the default
 GRIDS = ["auto", "uniform", "cosine", "power:0.8:1", "power:1:1.2", "power:1:1.4", "power:1.2:1.7"]
 SPACE = {
     "models": ["digits-sit"],
@@ -35,10 +36,11 @@ SPACE = {
     "search": {
         "nfe": {"choice": NFES},
         "guidance": {"choice": [1.0, 1.2]},
-        "method": "least-squares",
+        "method": {"choice": [METHOD, "least-squares"]},
         "grid": {"choice": GRIDS},
-        "samples": {"choice": [256, 128, 64]},
         "ridge": {"range": [1e-6, 1e-3], "log": True},
+        "space": {"choice": ["auto", "velocity"], "when": {"method": METHOD}},
+        "objective": {"choice": ["end", "trajectory"], "when": {"method": METHOD}},
     },
     "evaluation": {"samples": 5000, "final_samples": 5000, "final_seeds": [0, 1, 2]},
     "baselines": {

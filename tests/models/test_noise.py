@@ -1,5 +1,7 @@
 import time
+from hashlib import sha256
 
+import numpy as np
 import pytest
 import torch
 
@@ -23,6 +25,15 @@ def test_domains_seeds_and_samples_share_no_numbers() -> None:
     values = torch.cat(draws).flatten(1)
     assert torch.corrcoef(values).fill_diagonal_(0).abs().max() < 0.7
     assert len(values.unique(dim=0)) == len(values)
+
+
+@pytest.mark.parametrize("first", [0, 7, 49_999])
+def test_a_sample_is_the_first_of_a_generator_of_its_own(first: int) -> None:
+    key = np.frombuffer(sha256(b"evaluation:3").digest(), dtype="<u8", count=2)
+    found, _ = draw((3, 5), None, "evaluation", 3, first, 4)
+    for offset, sample in enumerate(found):
+        stream = np.random.Generator(np.random.Philox(key=key, counter=[0, 0, first + offset, 0]))
+        np.testing.assert_array_equal(sample, stream.standard_normal((3, 5), np.float32))
 
 
 def test_noise_is_standard_normal() -> None:
