@@ -16,11 +16,11 @@ from dss_ray.bundle import Bundle, SearchProvenance, load_bundle, software_versi
 from dss_ray.errors import UsageError, require_known, unknown
 from dss_ray.evaluation.chunk import ChunkResult, evaluate_chunk
 from dss_ray.evaluation.demands import fulfilled
-from dss_ray.evaluation.evaluate import EvaluationResult, combine
 from dss_ray.evaluation.figures import METRICS, Figure, figures, need_extractor, need_vectors
 from dss_ray.evaluation.images import decoded
 from dss_ray.evaluation.judge import Judge
 from dss_ray.evaluation.plan import EvaluationPlan
+from dss_ray.evaluation.tally import EvaluationResult, Tally
 from dss_ray.models.cache import cache_folder
 from dss_ray.models.features import STEERING, Extractor
 from dss_ray.models.guidance import GuidedModel, guide, guide_steps, one_flow
@@ -255,7 +255,7 @@ def evaluate(
         metrics: of "fid", "sfid", "inception_score", "precision", "recall" and "rmse" (to the
             converged reference).
         judge: extractor and statistics of all but "rmse"; the model's own by default.
-        progress: called with the chunks done and those in all.
+        progress: called with the samples drawn and those in all.
 
     Raises:
         UsageError: if a metric is unknown, or the extractor, its statistics or the number of
@@ -268,17 +268,17 @@ def evaluate(
     extractor = judge.extractor(guided[0]) if reference else None
     if reference and extractor:
         reference = fulfilled(metrics, samples, extractor, reference)
-    results, total = list[EvaluationResult](), len(seeds) * len(EvaluationPlan(samples, 0, DOMAIN))
+    results = list[EvaluationResult]()
     for number, seed in enumerate(seeds):
-        plan, chunks = EvaluationPlan(samples, seed, DOMAIN), list[ChunkResult]()
+        plan, tally = EvaluationPlan(samples, seed, DOMAIN), Tally()
         for chunk in plan:
             part = evaluate_part(
                 guided, solver.table, plan, chunk.index, metrics=metrics, extractor=extractor
             )
-            chunks.append(part)
+            tally.add(part)
             if progress:
-                progress(number * len(plan) + len(chunks), total)
-        results.append(combine(chunks, reference))
+                progress(number * samples + tally.samples, len(seeds) * samples)
+        results.append(tally.result(reference))
     return summary(solver, metrics, results)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dss_ray.cli import catalogue, handover, measure, runs
+from dss_ray.cli import catalogue, clusters, handover, measure, runs
 from dss_ray.cli.search import search
 from dss_ray.cli.transfer import transfer
 from dss_ray.cli.verb import WRONG, complain, terminate_as_interrupt
@@ -21,6 +21,8 @@ COMMANDS = (
     measure.evaluate,
     measure.sample,
     transfer,
+    clusters.launch,
+    clusters.doctor,
     handover.export,
     handover.reference,
     catalogue.models,

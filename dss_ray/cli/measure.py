@@ -38,7 +38,7 @@ def evaluate(
     from dss_ray.evaluation.judge import Judge
 
     names, judge = metric_names(metrics), Judge(features, statistics)
-    with stage(f"evaluating {bundle.name}") as step:
+    with stage(f"evaluating {bundle.name}", "samples") as step:
         if address is None:
             found = api.evaluate(
                 bundle,
@@ -60,6 +60,7 @@ def evaluate(
                 metrics=names,
                 judge=judge,
                 address=address,
+                progress=step,
             )
     return measured(found, f"{bundle.name} on {network.name}", bundle.guidance, samples)
 

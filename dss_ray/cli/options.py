@@ -92,3 +92,23 @@ Features = Annotated[
     str, Option(help="digits-cnn, inception?path=FILE, or package.module:callable.")
 ]
 StatisticsFile = Annotated[Path, Option("-o", "--out", help="The .npz file to write.")]
+
+# doctor and launch
+DoctorSpace = Annotated[str | None, Argument(help="A sweep's space, whose needs are checked too.")]
+AnyAddress = Annotated[
+    str | None,
+    Option(
+        "--address",
+        help="Of a Ray cluster: auto or HOST:PORT on one of its nodes, http://HEAD:8265 elsewhere.",
+    ),
+]
+JobAddress = Annotated[
+    str | None, Option("--address", help="Job server of a running cluster: http://HEAD:8265.")
+]
+Cluster = Annotated[
+    Path | None, Option(help="A file of Ray's launcher, such as clusters/aws.yaml.")
+]
+SharedFolder = Annotated[
+    str | None, Option(help="A folder that all nodes see, for runs/NAME; ~/dss_ray on a cluster.")
+]
+Attach = Annotated[bool, Option("--attach", help="Follow the sweep that is running there already.")]

@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from dss_ray.config.checks import check_names
-from dss_ray.config.model_options import Absent, absent_files, with_options
+from dss_ray.config.model_options import Absent, absent_files, paths, with_options
 from dss_ray.config.sweep import SweepSettings
 from dss_ray.errors import FileError, UsageError, unknown
 
@@ -44,16 +44,7 @@ def plan_sweep(
     source: str, overrides: dict[str, Any] | None = None
 ) -> tuple[SweepSettings, list[Absent]]:
     """The settings as of ``load_sweep``, checked but for files that are not there, and those."""
-    text, stem = read_space(source)
-    try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date like 2024-99-99 too
-        raise FileError(f"{source}: no valid YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(document, dict):
-        raise FileError(f"{source}: expected a mapping of settings, got {type(document).__name__}")
-    document.setdefault("name", stem)
-    for key, value in (overrides or {}).items():
-        override(document, key, value, source)
+    document = read_document(source, overrides or {})
     try:
         settings = SweepSettings.model_validate(with_options(document))
         absent = absent_files(document)
@@ -63,6 +54,26 @@ def plan_sweep(
     except UsageError as error:
         raise type(error)(f"{source}: {error}") from None
     return settings, absent
+
+
+def named_files(source: str, overrides: dict[str, Any] | None = None) -> list[str]:
+    """The files and folders that a space names, there or not."""
+    return [path for _, path in paths(read_document(source, overrides or {}))]
+
+
+def read_document(source: str, overrides: dict[str, Any]) -> dict[str, Any]:
+    """The mapping in a file or a shipped space, with some keys replaced."""
+    text, stem = read_space(source)
+    try:
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date like 2024-99-99 too
+        raise FileError(f"{source}: no valid YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(document, dict):
+        raise FileError(f"{source}: expected a mapping of settings, got {type(document).__name__}")
+    document.setdefault("name", stem)
+    for key, value in overrides.items():
+        override(document, key, value, source)
+    return document
 
 
 def read_space(source: str) -> tuple[str, str]:

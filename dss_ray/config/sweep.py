@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -168,6 +169,17 @@ class SweepSettings(Frozen):
     """What the searched solvers are compared with."""
     search: dict[str, Any]
     """The space: each key a value, {choice: [...]} or {range: [low, high]}."""
+
+    def own_modules(self, folder: Path) -> list[Path]:
+        """The modules and packages in ``folder`` that the models and the extractor come from."""
+        swept = [d.choices for d in self.space() if d.name == "search_model"]
+        names = [*self.models, *itertools.chain(*swept), self.evaluation.features or ""]
+        found = dict[Path, None]()
+        for name in map(str, names):
+            top = name.partition("?")[0].partition(":")[0].partition(".")[0]
+            if ":" in name:
+                found |= {p: None for p in (folder / top, folder / f"{top}.py") if p.exists()}
+        return list(found)
 
     def space(self) -> tuple[Dimension, ...]:
         """The dimensions of ``search``."""

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from dss_ray.errors import UsageError
-from dss_ray.evaluation.evaluate import EvaluationResult
+from dss_ray.evaluation.tally import EvaluationResult
 from dss_ray.models.inception import INCEPTION  # the one whose distance is plainly called FID
 
 METRICS = ("fid", "rmse", "precision", "recall", "sfid", "inception_score")

@@ -37,7 +37,8 @@ class Entry:
 def cache_folder() -> Path:
     """``DSS_RAY_CACHE``, else ``dss_ray`` in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("DSS_RAY_CACHE") or Path(base) / "dss_ray" / "references")
+    own = os.environ.get("DSS_RAY_CACHE")
+    return Path(own).expanduser() if own else Path(base) / "dss_ray" / "references"
 
 
 def cached(key: Mapping[str, Any], build: Callable[[], dict[str, Tensor]]) -> Entry:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:  # importing mlflow takes seconds, and most commands record no
 
 EXPERIMENT = "dss_ray"
 IDENTITY = "dss.id"  # tag of a sweep that was started once and perhaps resumed
-KEY, SWEEP = "dss.key", "dss.sweep"
+KEY, SWEEP, CHECKED = "dss.key", "dss.sweep", "dss.checked"
 FINALIST = "Finalist: the figures ending in fresh are on seeds that did not select it."
 TEXT = 5000  # characters of a tag; stores refuse 8000 and more
 NOTE, PARENT, VIEW = "mlflow.note.content", "mlflow.parentRunId", "mlflow.sharedViewState."
@@ -204,9 +204,26 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path('mlflow.db').resolve()}"
 
 
+def on_disk(uri: str) -> bool:
+    """Whether a store is files of one machine."""
+    return urlsplit(uri).scheme in ("", "file", "sqlite")
+
+
+def check_store(uri: str) -> None:
+    """Write to a store: the experiment of all sweeps, and on it the time of this check.
+
+    Raises:
+        StoreError: if it cannot be reached, or refuses.
+    """
+    with translated(uri):
+        client = open_client(uri)
+        client.set_experiment_tag(open_experiment(client, uri), CHECKED, str(int(time.time())))
+
+
 def open_client(uri: str) -> MlflowClient:
     """A quiet client: no migration log on a store's first use, no usage data sent."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault(
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2"
     )  # else a dead server takes minutes

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dss_ray.config.sweep import Resources
@@ -14,20 +15,30 @@ from dss_ray.errors import UsageError
 CONNECT_SECONDS = 10.0
 
 
-def connect(address: str | None, resources: Resources) -> int:
-    """Join the cluster at ``address`` (None starts one on this machine).
-
-    Returns:
-        How many trials fit into the cluster at once.
+def connect(address: str | None, resources: Resources) -> None:
+    """Join the cluster at ``address`` (None starts one on this machine), if it can run a trial.
 
     Raises:
         UsageError: if the cluster cannot be reached or no trial fits.
     """
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # rows.jsonl is the log
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the sweep has a live table of its own
-    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # an interrupt ends the sweep itself
     if address is None:
         check_gpus(resources)
+    join(address)
+    check_fit(nodes_now(), resources)
+
+
+def join(address: str | None) -> None:
+    """Connect to the cluster at ``address`` (None starts one on this machine).
+
+    Raises:
+        UsageError: if it cannot be reached.
+    """
+    if address:
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "3")  # it is up, or says no 20 times
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # rows.jsonl is the log
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the sweep has a live table of its own
+    os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "1000")  # the searcher says how many run
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # an interrupt ends the sweep itself
     # A user's own model is a module in the current folder, which local workers have to find too.
     paths = [str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
@@ -44,11 +55,20 @@ def connect(address: str | None, resources: Resources) -> int:
             logging_level=logging.ERROR,
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UsageError(f"--address {address}: no Ray cluster answers there ({error})") from None
+        raise UsageError(
+            f"--address {address}: no Ray cluster that this one can join answers there ({error}); "
+            "it has to be of the same Ray and Python, and to know the same token, if any "
+            "(RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH)"
+        ) from None
     finally:
         signal.signal(signal.SIGTERM, terminate)
-    available = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return fitting(available, resources)
+
+
+def nodes_now() -> list[dict[str, float]]:
+    """What each living node of the connected cluster has, at this moment."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
 def check_gpus(resources: Resources) -> None:
@@ -73,19 +93,70 @@ def check_reachable(address: str | None) -> None:
         raise UsageError(f"--address {address}: nobody answers there ({error})") from None
 
 
-def fitting(available: dict[str, float], resources: Resources) -> int:
-    """How many trials the cluster holds; a request that never fits would wait for ever."""
-    wanted = {"CPU": float(resources.cpus), "GPU": resources.gpus}
-    slots = [
-        int(available.get(kind, 0.0) / count + 1e-9) for kind, count in wanted.items() if count
-    ]
-    if min(slots) < 1:
-        found = {kind: available.get(kind, 0.0) for kind in wanted}
-        raise UsageError(
-            f"resources: a trial asks for {wanted}, but the whole cluster has {found}; "
-            "lower resources.cpus or resources.gpus, or join a larger cluster with --address"
-        )
-    return min(slots)
+def hosts_now() -> int:
+    """How many machines the living nodes of the connected cluster are on."""
+    import ray
+
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    return len({node["NodeManagerAddress"] for node in nodes if node["Alive"]})
+
+
+def check_fit(nodes: Sequence[Mapping[str, float]], resources: Resources) -> None:
+    """Refuse a request that no node can meet; Ray would let it wait for ever."""
+    if room(nodes, resources):
+        return
+    wanted = needs(resources)
+    most = {kind: max((node.get(kind, 0.0) for node in nodes), default=0.0) for kind in wanted}
+    raise UsageError(
+        f"resources: a trial asks for {shown(wanted)}, but no node of the cluster has that: the "
+        f"most are {shown(most)}; lower resources.cpus or resources.gpus, or join a cluster of "
+        "larger nodes by --address"
+    )
+
+
+def room(nodes: Sequence[Mapping[str, float]], resources: Resources) -> int:
+    """How many tasks of that size the nodes hold; one runs on one node."""
+    wanted = {kind: count for kind, count in needs(resources).items() if count}
+    return sum(
+        min(int(node.get(kind, 0.0) / count + 1e-9) for kind, count in wanted.items())
+        for node in nodes
+    )
+
+
+def needs(resources: Resources) -> dict[str, float]:
+    """A task's request in Ray's names."""
+    return {"CPU": float(resources.cpus), "GPU": resources.gpus}
+
+
+def shown(counts: Mapping[str, float]) -> str:
+    """Such as "4 CPU and 0.5 GPU"."""
+    return " and ".join(f"{count:g} {kind}" for kind, count in counts.items())
+
+
+class Crowd:
+    """How many trials run at once on the connected cluster, as its nodes come and go.
+
+    Args:
+        resources: of a trial.
+        concurrency: at most so many; None for as many as the nodes hold.
+        joined: whether the cluster was there before, and perhaps grows where there is demand: then
+            ``concurrency`` trials ask for room even where there is none yet.
+
+    Attributes:
+        most: the most that could run at once so far.
+    """
+
+    def __init__(self, resources: Resources, concurrency: int | None, joined: bool) -> None:
+        self.resources, self.concurrency, self.joined = resources, concurrency, joined
+        self.most = 1
+
+    def __call__(self) -> int:
+        """Trials that may run now."""
+        slots = room(nodes_now(), self.resources)
+        self.most = max(self.most, min(slots, self.concurrency or slots))
+        if self.concurrency is None:
+            return slots
+        return self.concurrency if self.joined else min(slots, self.concurrency)
 
 
 def use_assigned_cpus() -> None:

@@ -11,10 +11,8 @@ from dss_ray.api import DOMAIN
 from dss_ray.bundle import load_bundle
 from dss_ray.config.sweep import Evaluation, SweepSettings
 from dss_ray.errors import DssError
-from dss_ray.evaluation.chunk import ChunkResult
-from dss_ray.evaluation.evaluate import combine
-from dss_ray.evaluation.judge import Judge
 from dss_ray.evaluation.plan import EvaluationPlan
+from dss_ray.evaluation.tally import EvaluationResult
 from dss_ray.records.leaderboard import best_few
 from dss_ray.records.rows import Row
 from dss_ray.tune.loaded import judged_by
@@ -63,22 +61,20 @@ def evaluate_finalists(
         for row in rows
         for seed in seeds
     ]
-    parts = dict[int, list[ChunkResult]]()
-    for number, chunks in spread(shards, settings.resources):
+    parts = dict[int, EvaluationResult]()
+    for number, tally in spread(shards, settings.resources):
         row = number // len(seeds)
-        if isinstance(chunks, DssError):
-            log.warning("%s keeps its figures of the selection: %s", rows[row].solver, chunks)
+        if isinstance(tally, DssError):
+            log.warning("%s keeps its figures of the selection: %s", rows[row].solver, tally)
             continue
-        parts[number] = chunks
+        parts[number] = tally.result(judged_by(rows[row].model, judge)[1])
         own = range(row * len(seeds), (row + 1) * len(seeds))
         if all(index in parts for index in own):
-            done(*final_row(rows[row], [parts[index] for index in own], judge))
+            done(*final_row(rows[row], [parts[index] for index in own]))
 
 
-def final_row(row: Row, parts: Sequence[Sequence[ChunkResult]], judge: Judge) -> tuple[Row, float]:
+def final_row(row: Row, results: Sequence[EvaluationResult]) -> tuple[Row, float]:
     """``row`` with its figures on the fresh seeds, and the processor seconds they took."""
-    _, reference = judged_by(row.model, judge)
-    results = [combine(chunks, reference) for chunks in parts]
     values = [float(result.fid) for result in results if result.fid is not None]
     update = {
         "fid": fmean(values),

@@ -15,7 +15,7 @@ from dss_ray.records.rows import Row
 from dss_ray.tune.trainable import DISTANCE, RUNG
 
 TIME = "halving_time"  # Tune's milestones lie at powers of the reduction factor
-REASON = 300  # characters
+REASON = 500  # characters
 RAISED = "ray::"  # begins the traceback of an exception, which its last line names
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 NO_CONTROLLER: Any = None  # these methods of Tune's scheduler do not use it

@@ -9,10 +9,9 @@ import torch
 
 from dss_ray.api import evaluate_part
 from dss_ray.bundle import Bundle
-from dss_ray.evaluation.chunk import ChunkResult
-from dss_ray.evaluation.evaluate import EvaluationResult, combine
 from dss_ray.evaluation.images import decoded
 from dss_ray.evaluation.plan import EvaluationPlan
+from dss_ray.evaluation.tally import EvaluationResult, Tally
 from dss_ray.models.guidance import GuidedModel
 from dss_ray.models.teacher import Teacher
 from dss_ray.records.rows import Row
@@ -35,7 +34,7 @@ class Judging:
         kind: "searched", "classical" or "published".
         grid: the (starting) grid of times.
         bundle: the solver.
-        chunks: what was evaluated so far, in order.
+        tally: what was evaluated so far.
         distances: taken so far, by number of samples.
     """
 
@@ -44,7 +43,7 @@ class Judging:
     kind: Kind
     grid: str | None
     bundle: Bundle
-    chunks: list[ChunkResult] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
     distances: dict[int, float] = field(default_factory=dict)
 
     def after(self, count: int) -> Judged:
@@ -52,17 +51,17 @@ class Judging:
         own = self.job.evaluation
         plan = EvaluationPlan(own.samples, own.seed, "selection")
         extractor, reference = judged_by(self.job.model, own.judge())
-        while sum(chunk.samples for chunk in self.chunks) < count:
+        while self.tally.samples < count:
             part = evaluate_part(
                 [self.guided] * self.bundle.table.nfe,
                 self.bundle.table,
                 plan,
-                len(self.chunks),
+                self.tally.merged,
                 metrics=("fid", "rmse"),
                 extractor=extractor,
             )
-            self.chunks.append(part)
-        result = combine(self.chunks, reference)
+            self.tally.add(part)
+        result = self.tally.result(reference)
         assert result.fid is not None
         self.distances[result.samples] = result.fid
         metrics = {

@@ -22,7 +22,9 @@ from dss_ray.tune.outcome import Outcome
 from dss_ray.tune.study import Study, Values
 from dss_ray.tune.trainable import OUTCOME, job_config
 
-ATTEMPTS = 3  # a worker dies of its node or its neighbours as well as of its job
+ATTEMPTS = 3  # a worker dies of its neighbours as well as of its job
+LOSSES = 20  # a node that is lost or preempted says little against the jobs it had
+NODE_LOST = "node has died"  # Ray's words
 Work = tuple[Job, int | None]  # with the number of its trial in its model's study, if it has one
 Listener = Callable[[Job, int | None, Outcome], None]
 
@@ -41,6 +43,7 @@ class StudySearcher(Searcher):
         studies: per model.
         queue: what to do before the studies are asked: the baselines.
         done: the keys of finished jobs; grows as jobs are handed out.
+        crowd: says how many jobs may run at once.
         budget: says when no further job is to be handed out.
         began: called with each job that starts.
         ended: called with each job's outcome.
@@ -53,19 +56,20 @@ class StudySearcher(Searcher):
         *,
         queue: list[Work],
         done: set[str],
+        crowd: Callable[[], int],
         budget: Budget,
         began: Callable[[Job, int | None], None],
         ended: Listener,
     ) -> None:
         super().__init__()
         self.settings, self.studies, self.queue, self.done = settings, studies, queue, done
-        self.budget, self.began, self.ended = budget, began, ended
+        self.crowd, self.budget, self.began, self.ended = crowd, budget, began, ended
         self.jobs: dict[str, Work] = {}
         self.outcomes: dict[str, Outcome] = {}
         self.started: dict[str, float] = {}
         self.reasons: dict[str, str] = {}
         self.failure: Exception | None = None
-        self.deaths = Counter[str]()
+        self.deaths = Counter[tuple[str, str]]()
         self.again = list[Work]()
         points = len(finite_points(settings.space())) or settings.trials
         trials = min(points, settings.trials)
@@ -98,6 +102,8 @@ class StudySearcher(Searcher):
         """As of ``suggest``."""
         if self.budget.spent():
             return self.FINISHED
+        if len(self.jobs) >= self.crowd():
+            return None
         drawn = self.queue.pop(0) if self.queue else self.draw()
         if drawn is None and self.again:
             drawn = self.again.pop(0)
@@ -183,17 +189,15 @@ class StudySearcher(Searcher):
         reason, limit = self.reasons.pop(trial_id, "no reason given"), self.settings.trial_seconds
         if limit is not None and seconds >= limit:
             return f"took longer than trial_seconds, which is {limit:g}"
-        self.deaths[job.key] += 1
-        if self.deaths[job.key] < ATTEMPTS:
+        what, most = ("node", LOSSES) if NODE_LOST in reason else ("worker", ATTEMPTS)
+        self.deaths[job.key, what] += 1
+        if self.deaths[job.key, what] < most:
             return None
-        return f"the worker died {ATTEMPTS} times ({reason})"
+        return f"the {what} died {most} times ({reason})"
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its searcher for a restore that this package does without."""
         return {}
-
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Nothing: Tune does not tell a searcher the last result here, so Delivery tells all."""
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the studies and the rows are the state, and they lie on disk."""

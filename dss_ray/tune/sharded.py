@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,16 +13,20 @@ from dss_ray.config.sweep import Resources
 from dss_ray.errors import DssError
 from dss_ray.evaluation.chunk import ChunkResult
 from dss_ray.evaluation.demands import fulfilled
-from dss_ray.evaluation.evaluate import combine
 from dss_ray.evaluation.figures import need_extractor
 from dss_ray.evaluation.judge import Judge
 from dss_ray.evaluation.plan import EvaluationPlan
+from dss_ray.evaluation.tally import EvaluationResult, Tally
 from dss_ray.models.guidance import guide_steps
 from dss_ray.solver.table import SolverTable
-from dss_ray.tune.cluster import connect, use_assigned_cpus
+from dss_ray.tune.cluster import connect, nodes_now, room, use_assigned_cpus
 from dss_ray.tune.loaded import judged_by, load
 
-TOGETHER = 4  # chunks of a task: fewer tasks keep the workers busier, more fill more of them
+TOGETHER = 4  # chunks of a task at most
+SHARES = 8  # tasks that each worker gets at least, if there are chunks enough
+BACKLOG = 2  # tasks handed out for each that can run
+HELD = 4  # results that wait for an earlier one, for each task handed out
+LOSSES = 5  # times that a task may lose its worker or its node
 
 
 @dataclass(frozen=True)
@@ -48,32 +53,69 @@ class Shard:
 
 
 def spread(
-    shards: Sequence[Shard], resources: Resources
-) -> Iterator[tuple[int, list[ChunkResult] | DssError]]:
-    """Evaluate ``shards`` on the connected cluster.
+    shards: Sequence[Shard], resources: Resources, progress: Callable[[int], None] | None = None
+) -> Iterator[tuple[int, Tally | DssError]]:
+    """Evaluate ``shards`` on the connected cluster, whose nodes may come and go.
+
+    What a lost worker was at is computed again elsewhere. No more work is handed out than keeps all
+    workers busy, and none while many results wait for an earlier one to be merged.
+
+    Args:
+        shards: what to evaluate.
+        resources: of a task.
+        progress: called with the samples that each finished task has drawn.
 
     Yields:
-        The number of a shard whose chunks are all done, and the chunks, or why one of them failed;
-        in order of completion.
+        The number of a shard whose chunks are all done, and their figures, or why one of them
+        failed; in order of completion.
     """
     import ray
 
-    remote = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus)(run_chunks)
-    waiting = {
-        remote.remote(shard, range(len(shard.plan))[first : first + TOGETHER]): number
-        for number, shard in enumerate(shards)
-        for first in range(0, len(shard.plan), TOGETHER)
-    }
-    parts: list[list[ChunkResult]] = [[] for _ in shards]
-    while waiting:
-        (ready, *_), _ = ray.wait(list(waiting), num_returns=1)
-        number = waiting.pop(ready)
+    remote = ray.remote(run_chunks).options(
+        num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=LOSSES
+    )
+    tasks = deque(pieces(shards, slots(resources)))
+    tallies, failed, running = [Tally() for _ in shards], set[int](), dict[Any, int]()
+    while tasks or running:
+        most, held = BACKLOG * slots(resources), sum(len(tally.waiting) for tally in tallies)
+        while tasks and (not running or (len(running) < most and held < HELD * most)):
+            number, indices = tasks.popleft()
+            if number not in failed:
+                running[remote.remote(shards[number], indices)] = number
+        if not running:
+            return
+        (ready, *_), _ = ray.wait(list(running), num_returns=1)
+        number = running.pop(ready)
         try:
-            parts[number] += ray.get(ready)
+            chunks = ray.get(ready)
         except ray.exceptions.RayError as error:
-            yield number, failure(error)
-        if len(parts[number]) == len(shards[number].plan):
-            yield number, parts[number]
+            if number not in failed:
+                yield number, failure(error)
+            failed.add(number)
+            continue
+        for chunk in chunks:
+            tallies[number].add(chunk)
+        if progress:
+            progress(sum(chunk.samples for chunk in chunks))
+        if tallies[number].merged == len(shards[number].plan):
+            yield number, tallies[number]
+
+
+def pieces(shards: Sequence[Shard], workers: int) -> Iterator[tuple[int, range]]:
+    """The number of a shard and some of its chunks, all shards' first ones first.
+
+    Fewer tasks cost less, more of them keep all workers busy to the end.
+    """
+    chunks = sum(len(shard.plan) for shard in shards)
+    together = max(1, min(TOGETHER, chunks // (SHARES * workers)))
+    for number, shard in enumerate(shards):
+        whole = range(len(shard.plan))
+        yield from ((number, whole[first : first + together]) for first in whole[::together])
+
+
+def slots(resources: Resources) -> int:
+    """How many tasks the cluster runs at once just now, at least one."""
+    return max(1, room(nodes_now(), resources))
 
 
 def failure(error: Exception) -> DssError:
@@ -105,36 +147,49 @@ def evaluate_on_cluster(
     metrics: Sequence[str],
     judge: Judge,
     address: str,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Evaluated:
     """``dss_ray.api.evaluate`` with its chunks spread over a Ray cluster; the same figures.
 
+    Where the cluster has GPUs, each task takes one. ``progress`` is called with the samples drawn
+    and those in all.
+
     Raises:
         UsageError: if the cluster cannot be reached.
+        DssError: if a chunk fails.
     """
     reference = None
     if need_extractor(metrics):
         reference = fulfilled(metrics, samples, *judged_by(model, judge))
-    shards = [
-        Shard(
-            model=model,
-            guidance=solver.guidance,
-            table=solver.table.to_json(),
-            plan=EvaluationPlan(samples, seed, DOMAIN),
-            metrics=tuple(metrics),
-            judge=judge,
-        )
-        for seed in seeds
-    ]
     connect(address, Resources())
     import ray
 
     try:
-        done = dict[int, list[ChunkResult]]()
-        for number, chunks in spread(shards, Resources()):
-            if isinstance(chunks, DssError):
-                raise chunks
-            done[number] = chunks
+        resources = Resources(gpus=1.0 if room(nodes_now(), Resources(gpus=1.0)) else 0.0)
+        shards = [
+            Shard(
+                model=model,
+                guidance=solver.guidance,
+                table=solver.table.to_json(),
+                plan=EvaluationPlan(samples, seed, DOMAIN),
+                metrics=tuple(metrics),
+                judge=judge,
+                device=resources.device,
+            )
+            for seed in seeds
+        ]
+        drawn, found = 0, dict[int, EvaluationResult]()
+
+        def count(more: int) -> None:
+            nonlocal drawn
+            drawn += more
+            if progress:
+                progress(drawn, samples * len(seeds))
+
+        for number, tally in spread(shards, resources, count):
+            if isinstance(tally, DssError):
+                raise tally
+            found[number] = tally.result(reference)
     finally:
         ray.shutdown()
-    results = [combine(done[number], reference) for number in range(len(shards))]
-    return summary(solver, metrics, results)
+    return summary(solver, metrics, [found[number] for number in range(len(shards))])

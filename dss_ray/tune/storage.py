@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from dss_ray.errors import FileError, StoreError, UsageError
+from dss_ray.errors import DssError, FileError, StoreError, UsageError
+from dss_ray.records.mlflow_store import on_disk, tracking_uri
 
 if TYPE_CHECKING:  # Optuna takes a second to import, which --help must not pay
     from optuna.storages import RDBStorage
     from sqlalchemy import engine
 
-VARIABLE = "DSS_RAY_STORAGE"
+VARIABLE, TRACKING = "DSS_RAY_STORAGE", "MLFLOW_TRACKING_URI"
 OWN = "study.db"  # in the folder of the sweep
 DRIVERS = {"postgresql": "postgresql+psycopg"}  # what the extra of that name installs
 PATIENCE = 10  # seconds until a server that does not answer is given up
@@ -39,6 +42,45 @@ def shared_storage() -> engine.URL | None:
             f"{VARIABLE}: expected a URL such as postgresql://USER:PASSWORD@HOST/NAME"
         ) from None
     return url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
+
+
+def public_variables() -> dict[str, str]:
+    """The variables that name this machine's databases on servers, for a job that uses them too.
+
+    Raises:
+        UsageError: if one holds a password: Ray keeps and shows what a job is given.
+    """
+    named = {VARIABLE: os.environ.get(VARIABLE), TRACKING: os.environ.get(TRACKING)}
+    found = {name: text for name, text in named.items() if text and not on_disk(text)}
+    for name, text in found.items():
+        if urlsplit(text).password:
+            raise UsageError(
+                f"{name} holds a password, which Ray would show with the job; leave it out of the "
+                "URL and give it to the head as PGPASSWORD or ~/.pgpass, or as "
+                "MLFLOW_TRACKING_PASSWORD"
+            )
+    return found
+
+
+def check_shared(hosts: int) -> None:
+    """Refuse to keep a sweep of several machines in a database file of one of them.
+
+    Raises:
+        UsageError: that says what to set.
+    """
+    if hosts < 2:
+        return
+    url = shared_storage()
+    if url is None or url.get_backend_name() == "sqlite":
+        raise UsageError(
+            f"the cluster has {hosts} machines, and the studies would be a SQLite file of one of "
+            f"them; set {VARIABLE} to a database, such as postgresql://USER@HOST/NAME"
+        )
+    if on_disk(tracking_uri()):
+        raise UsageError(
+            f"the cluster has {hosts} machines, and MLflow would write to the disk of one of "
+            "them; set MLFLOW_TRACKING_URI to a tracking server, such as https://HOST"
+        )
 
 
 def public_name(folder: Path) -> str:
@@ -78,6 +120,22 @@ def open_storage(folder: Path) -> RDBStorage:
         ) from None
 
 
+def check_studies(folder: Path) -> str:
+    """Make a study in the database and delete it again; the database's name without secrets.
+
+    Raises:
+        FileError: if it cannot be reached.
+        StoreError: if it refuses.
+    """
+    import optuna
+
+    with translated(folder):
+        storage, name = open_storage(folder), f"check {uuid.uuid4().hex}"
+        optuna.create_study(storage=storage, study_name=name)
+        optuna.delete_study(storage=storage, study_name=name)
+    return public_name(folder)
+
+
 @contextmanager
 def translated(folder: Path) -> Iterator[None]:
     """What goes wrong with the database or the disk of a running sweep, as one sentence.
@@ -87,7 +145,7 @@ def translated(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except StoreError:
+    except DssError:
         raise
     except failures() as error:
         raise StoreError(

@@ -15,7 +15,7 @@ from dss_ray.records.rows import Row
 from dss_ray.records.runs import RUNS, sweep_rows
 from dss_ray.tune.baselines import baseline_jobs
 from dss_ray.tune.budget import Budget
-from dss_ray.tune.cluster import connect
+from dss_ray.tune.cluster import Crowd, connect, hosts_now
 from dss_ray.tune.finalists import evaluate_finalists, finalists
 from dss_ray.tune.folder import freeze, identity, locked, place
 from dss_ray.tune.interrupts import ignore_interrupts, shielded
@@ -24,7 +24,7 @@ from dss_ray.tune.outcome import Outcome
 from dss_ray.tune.progress import Progress
 from dss_ray.tune.recorder import Recorder
 from dss_ray.tune.samplers import Chooser
-from dss_ray.tune.storage import failures, open_storage, shared_storage, translated
+from dss_ray.tune.storage import check_shared, failures, open_storage, shared_storage, translated
 from dss_ray.tune.study import Study
 from dss_ray.tune.warm_start import warm_points
 
@@ -74,15 +74,16 @@ def run_sweep(
         folder = place(settings, resume)  # again: it may have been taken before the lock was
         if resume or shared_storage():
             open_storage(folder)  # a database that refuses does so before Ray starts
-        slots = connect(address, settings.resources)
+        connect(address, settings.resources)
         import ray
 
         try:
+            check_shared(hosts_now())
             with translated(folder):
                 if not resume:
                     freeze(folder, settings)
-                workers = min(slots, settings.concurrency or slots)
-                return Sweep(settings, folder, workers, resume).run()
+                crowd = Crowd(settings.resources, settings.concurrency, joined=address is not None)
+                return Sweep(settings, folder, crowd, resume).run()
         finally:
             ray.shutdown()
 
@@ -93,12 +94,12 @@ class Sweep:
     Args:
         settings: of the sweep.
         folder: ``runs/NAME``.
-        workers: trials at once.
+        crowd: says how many trials run at once.
         resume: whether the folder holds an earlier run.
     """
 
-    def __init__(self, settings: SweepSettings, folder: Path, workers: int, resume: bool) -> None:
-        self.settings, self.folder, self.workers = settings, folder, workers
+    def __init__(self, settings: SweepSettings, folder: Path, crowd: Crowd, resume: bool) -> None:
+        self.settings, self.folder, self.crowd = settings, folder, crowd
         self.began, self.network_seconds = time.monotonic(), 0.0
         self.recorder = Recorder(folder, settings, resume)
         self.progress = Progress(settings.name, self.rows)
@@ -116,7 +117,7 @@ class Sweep:
 
     def run(self) -> SweepSummary:
         """Everything; an interrupt leaves a sweep that can be resumed."""
-        interrupted, cores = True, self.workers * self.settings.resources.cpus
+        interrupted = True
         try:
             with self.progress:
                 self.run_jobs()
@@ -129,6 +130,7 @@ class Sweep:
             with suppress(*failures()):  # those that fail now wait when the sweep is resumed
                 for study in self.studies.values():
                     study.requeue()
+            cores = self.crowd.most * self.settings.resources.cpus
             busy = self.network_seconds / (cores * (time.monotonic() - self.began))
             self.recorder.close(interrupted)
         trials = [row for row in self.rows() if row.searched]
@@ -170,7 +172,6 @@ class Sweep:
                 search_alg=searcher,
                 scheduler=Halving(self.settings.evaluation, self.rows(), searcher.died),
                 num_samples=-1,  # the searcher says when there are no more
-                max_concurrent_trials=self.workers,
                 time_budget_s=None if left is None else max(left, 1.0),
                 reuse_actors=True,  # a fresh worker would import torch for every trial
                 trial_dirname_creator=lambda trial: str(trial.trial_id),
@@ -223,6 +224,7 @@ class Sweep:
             studies,
             queue=[(job, None) for job in baseline_jobs(self.settings) if job.key not in done],
             done=done,
+            crowd=self.crowd,
             budget=Budget(self.settings, self.cost, self.began),
             began=self.recorder.began,
             ended=self.ended_job,

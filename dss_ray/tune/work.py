@@ -65,6 +65,7 @@ def searched(job: Job) -> Bundle:
         load(job.search_model, job.device),
         int(values["nfe"]),
         settings=settings,
+        resume=True,  # where another worker got to, if they share the cache folder
         **own,
     )
     model = load(job.model, job.device)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from dss_ray.errors import UsageError
-from dss_ray.evaluation.evaluate import EvaluationResult
 from dss_ray.evaluation.figures import Figure, figures, metric_name
+from dss_ray.evaluation.tally import EvaluationResult
 
 
 def result(fid=1.0, rmse=0.1, samples=2000, features="digits-cnn", precision=None):

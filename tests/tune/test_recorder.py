@@ -1,14 +1,9 @@
 """The records of a sweep while its tracker refuses to write."""
 
 import json
-import os
-import signal
 import sqlite3
-import subprocess
-import sys
 import time
-from contextlib import closing, contextmanager, suppress
-from urllib.request import urlopen
+from contextlib import closing
 
 import pytest
 from mlflow.tracking import MlflowClient
@@ -62,36 +57,16 @@ def wait_for(condition):
         time.sleep(0.1)
 
 
-@contextmanager
-def server(folder, port):
-    """An MLflow server on the database in ``folder``, which ends at once."""
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    with (folder / "server.log").open("a") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    try:
-        wait_for(lambda: answers(port))
-        yield
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def answers(port):
-    """Whether a server at ``port`` is well."""
-    with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as reply:
-        return reply.status == 200
-    return False
-
-
 @pytest.mark.slow
-def test_nothing_is_missing_after_a_server_was_away(tmp_path, monkeypatch, free_port):
+def test_nothing_is_missing_after_a_server_was_away(
+    tmp_path, monkeypatch, free_port, mlflow_server
+):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port}")
     monkeypatch.setattr(module, "AGAIN", 2.0)
     (tmp_path / "manifest.json").write_text(json.dumps({"id": "some", "settings": {}}))
     database = tmp_path / "mlflow.db"
-    with server(tmp_path, free_port):
+    serving = tmp_path, free_port, f"sqlite:///{database}"
+    with mlflow_server(*serving):
         recorder = Recorder(tmp_path, SETTINGS, resume=False)
         recorder.write(row("1"))
         wait_for(lambda: recorder.store and len(recorded(database)) == 1)
@@ -99,7 +74,7 @@ def test_nothing_is_missing_after_a_server_was_away(tmp_path, monkeypatch, free_
     wait_for(lambda: recorder.failure)
     recorder.write(row("3"))
     assert str(recorder.failure).startswith("the MLflow store failed")
-    with server(tmp_path, free_port):
+    with mlflow_server(*serving):
         time.sleep(module.AGAIN)
         recorder.write(row("4"))
         wait_for(lambda: recorder.failure is None)

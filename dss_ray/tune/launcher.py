@@ -1,0 +1,123 @@
+"""Cluster files: those of Ray's launcher are checked, brought up and forwarded to this machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dss_ray.config.sweep import Resources
+from dss_ray.errors import FileError, StoreError, UsageError
+from dss_ray.tune.cluster import check_fit
+from dss_ray.tune.jobs import Jobs, UnreachableError
+
+PORT = 8265  # of the job server on the head, and here
+PATIENCE = 120.0  # seconds until a head that is up answers
+OTHERS = {  # how the rest is brought up
+    "RayCluster": "kubectl apply -f {0}",
+    "RayJob": "kubectl create -f {0}",
+    ".sbatch": "sbatch {0}",
+}
+
+
+def check_cluster(path: Path, resources: Resources) -> dict[str, Any]:
+    """The document of a file for Ray's launcher, some node of which can run a trial.
+
+    Raises:
+        FileError: if it cannot be read or has keys that Ray does not know.
+        UsageError: if it is none, or no node fits.
+    """
+    try:
+        text = path.read_text()
+        document = {} if path.suffix == ".sbatch" else yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise FileError(f"--cluster {path}: cannot be read as a cluster file ({reason})") from None
+    kind = document.get("kind", path.suffix) if isinstance(document, dict) else None
+    if kind in OTHERS:
+        raise UsageError(
+            f"--cluster {path}: Ray's launcher does not bring this kind up; run "
+            f"`{OTHERS[kind].format(path)}`, then join it with --address (see clusters/README.md)"
+        )
+    if not isinstance(document, dict) or "cluster_name" not in document:
+        raise FileError(f"--cluster {path}: expected a file of Ray's launcher with cluster_name")
+    check_keys(path, document)
+    types = document.get("available_node_types", {}).values()
+    known = [one["resources"] for one in types if one.get("resources")]
+    if known and len(known) == len(types):  # else Ray finds them out when a node is up
+        try:
+            check_fit(known, resources)
+        except UsageError as error:
+            raise UsageError(f"--cluster {path}: {error}") from None
+    return document
+
+
+def check_keys(path: Path, document: dict[str, Any]) -> None:
+    """What Ray itself says against the file."""
+    import jsonschema  # Ray's launcher needs it too, and passes over what it cannot check
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    try:
+        validate_config(prepare_config(document))
+    except jsonschema.ValidationError as error:
+        place = ".".join(map(str, error.absolute_path))
+        where = f"{place}: " if place else ""
+        raise FileError(f"--cluster {path}: {where}{error.message}") from None
+    except Exception as error:  # noqa: BLE001 - whatever it meets
+        reason = " ".join(str(error).split())
+        raise FileError(f"--cluster {path}: Ray refuses it ({reason})") from None
+
+
+def ray_program() -> str:
+    """Ray's command beside this Python."""
+    return str(Path(sys.executable).with_name("ray"))
+
+
+def bring_up(path: Path) -> None:
+    """Create or update the cluster.
+
+    Raises:
+        StoreError: if Ray's launcher fails; it has said why.
+    """
+    done = subprocess.run([ray_program(), "up", "-y", str(path)], stdout=sys.stderr, check=False)
+    if done.returncode:
+        raise StoreError(f"--cluster {path}: `ray up` ended with {done.returncode}, see above")
+
+
+@contextmanager
+def forwarded(path: Path) -> Iterator[Jobs]:
+    """The job server of a launched cluster, by a port of this machine.
+
+    Raises:
+        StoreError: if it does not answer.
+    """
+    command = [ray_program(), "dashboard", str(path), "--port", str(PORT)]
+    tunnel = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield answering(f"http://127.0.0.1:{PORT}", tunnel)
+    finally:
+        tunnel.terminate()
+        tunnel.wait()
+
+
+def answering(address: str, tunnel: subprocess.Popen[bytes]) -> Jobs:
+    """The job server at ``address``, as soon as it answers."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and tunnel.poll() is None:
+        try:
+            return Jobs(address)
+        except UnreachableError:
+            time.sleep(1)
+    raise StoreError(
+        f"no way to the head's job server: `ray dashboard` ended with {tunnel.poll()}"
+        if tunnel.poll() is not None
+        else f"the head's job server did not answer within {PATIENCE:g} s"
+    )
