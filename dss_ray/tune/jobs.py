@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # Ray takes a second to import
 
 SWEEP = "dss_ray_sweep"  # the metadata that names a job's sweep
 POLL, RETRY = 1.0, 3.0  # seconds
+PATIENCE, NOT_YET = 120.0, "No available agent"  # seconds for a head that has just started
 STOP_SECONDS = "60"  # that a stopped job has to end in good order; Ray's own 3 are too few
 CHATTY = (
     "ray.dashboard.modules.dashboard_sdk",
@@ -91,15 +92,22 @@ class Jobs:
             "working_dir": str(folder),
             "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": STOP_SECONDS, "COLUMNS": "120", **environment},
         }
-        with self.reached():
-            return str(
-                self.client.submit_job(
-                    entrypoint=command,
-                    runtime_env=runtime,
-                    metadata={SWEEP: name} if name else None,
-                    submission_id=f"{name}-{int(time.time())}" if name else None,
-                )
-            )
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                with self.reached():
+                    return str(
+                        self.client.submit_job(
+                            entrypoint=command,
+                            runtime_env=runtime,
+                            metadata={SWEEP: name} if name else None,
+                            submission_id=f"{name}-{int(time.time())}" if name else None,
+                        )
+                    )
+            except StoreError as error:
+                if NOT_YET not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(RETRY)
 
     def run(self, command: str, folder: Path, environment: Mapping[str, str]) -> tuple[int, str]:
         """The exit code of a command on the head, and what it said."""

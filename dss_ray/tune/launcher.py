@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +18,6 @@ from dss_ray.errors import FileError, StoreError, UsageError
 from dss_ray.tune.cluster import check_fit
 from dss_ray.tune.jobs import Jobs, UnreachableError
 
-PORT = 8265  # of the job server on the head, and here
 PATIENCE = 120.0  # seconds until a head that is up answers
 OTHERS = {  # how the rest is brought up
     "RayCluster": "kubectl apply -f {0}",
@@ -97,12 +97,15 @@ def forwarded(path: Path) -> Iterator[Jobs]:
     Raises:
         StoreError: if it does not answer.
     """
-    command = [ray_program(), "dashboard", str(path), "--port", str(PORT)]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    command = [ray_program(), "dashboard", str(path), "--port", port]
     tunnel = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        yield answering(f"http://127.0.0.1:{PORT}", tunnel)
+        yield answering(f"http://127.0.0.1:{port}", tunnel)
     finally:
         tunnel.terminate()
         tunnel.wait()

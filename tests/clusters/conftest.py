@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,8 +46,10 @@ class Cluster:
         programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         return os.environ | own | {"PATH": programs, "HOME": str(self.folder)} | more
 
-    def start(self, host: str, *options: str, **variables: str) -> None:
-        """Start a node that says it is ``host`` and wait until the cluster has it."""
+    def start(
+        self, host: str, *options: str, through: Sequence[str] = (), **variables: str
+    ) -> None:
+        """Start a node that says it is ``host``, perhaps through another command."""
         command = [
             str(Path(sys.executable).with_name("ray")),
             "start",
@@ -58,7 +60,7 @@ class Cluster:
         command += ["--node-ip-address", host, *options]
         with (self.folder / f"{host}.log").open("a") as log:
             self.nodes[host] = subprocess.Popen(
-                command,
+                [*through, *command],
                 env=self.environment(**variables),
                 cwd=self.folder,
                 stdout=log,
@@ -69,31 +71,30 @@ class Cluster:
         """Start the head, with a job server."""
         options = ["--head", "--port", str(self.port), "--dashboard-port", str(self.dashboard)]
         self.start("127.0.0.1", *options, "--temp-dir", str(self.folder / "head"), **variables)
-        self.until(1)
+        self.until("")
 
-    def add(self, host: str, **variables: str) -> None:
+    def add(self, host: str, through: Sequence[str] = (), **variables: str) -> None:
         """Start a worker node."""
-        count = self.living()
-        self.start(host, "--address", self.address, **variables)
-        self.until(count + 1)
+        self.start(host, "--address", self.address, through=through, **variables)
+        self.until(host)
 
-    def living(self) -> int:
-        """How many nodes the cluster counts."""
+    def living(self) -> str:
+        """The addresses of the nodes that the cluster counts."""
         program = (
             "import ray; ray.init(address='auto', log_to_driver=False); "
-            "print(sum(n['Alive'] for n in ray.nodes()))"
+            "print([n['NodeManagerAddress'] for n in ray.nodes() if n['Alive']])"
         )
         done = subprocess.run(
             [sys.executable, "-c", program],
             env=self.environment(RAY_ADDRESS=self.address, RAY_NUM_REDIS_GET_RETRIES="2"),
             cwd=self.folder, capture_output=True, text=True, check=False,
         )  # fmt: skip
-        return int(done.stdout.strip() or 0) if done.returncode == 0 else 0
+        return done.stdout
 
-    def until(self, count: int) -> None:
-        """Wait until the cluster has so many nodes."""
+    def until(self, host: str) -> None:
+        """Wait until the cluster has a node of that address."""
         deadline = time.monotonic() + PATIENCE
-        while self.living() < count:
+        while not (found := self.living()) or host not in found:
             logs = "\n".join(path.read_text() for path in self.folder.glob("*.log"))
             assert time.monotonic() < deadline, logs
             assert all(node.poll() is None for node in self.nodes.values()), logs

@@ -13,9 +13,18 @@ import pytest
 from dss_ray.config.space import parse_space
 from dss_ray.errors import FileError, StoreError, UsageError
 from dss_ray.tune.samplers import Chooser
-from dss_ray.tune.storage import VARIABLE, open_storage, public_name, translated
+from dss_ray.tune.storage import (
+    TRACKING,
+    VARIABLE,
+    check_shared,
+    open_storage,
+    public_name,
+    public_variables,
+    translated,
+)
 from dss_ray.tune.study import Study
 
+PASSWORD = "s3cr3t"
 SPACE = parse_space({"nfe": {"choice": [3, 4]}, "ridge": {"range": [1e-6, 1e-2]}}, "search")
 
 
@@ -128,3 +137,41 @@ def test_a_full_disk_is_told_in_one_sentence(tmp_path):
     expected = pytest.raises(StoreError, match=f"^{tmp_path}.*No space left.*--resume")
     with expected, translated(tmp_path):
         Path("/dev/full").write_text("a")
+
+
+@pytest.mark.parametrize(
+    ("storage", "tracker", "reason"),
+    [
+        ("", "", "studies .* SQLite file .* DSS_RAY_STORAGE"),
+        ("sqlite:////shared/study.db", "https://tracker", "DSS_RAY_STORAGE"),
+        ("postgresql://me@host/name", "", "MLFLOW_TRACKING_URI"),
+        ("postgresql://me@host/name", "sqlite:////shared/mlflow.db", "MLFLOW_TRACKING_URI"),
+        ("postgresql://me@host/name", "file:///shared/mlruns", "MLFLOW_TRACKING_URI"),
+    ],
+)
+def test_files_of_one_machine_serve_no_sweep_of_two(monkeypatch, storage, tracker, reason):
+    monkeypatch.setenv(VARIABLE, storage)
+    monkeypatch.setenv(TRACKING, tracker)
+    check_shared(1)
+    with pytest.raises(UsageError, match=f"2 machines.*{reason}"):
+        check_shared(2)
+
+
+def test_servers_serve_any_number_of_machines_and_are_handed_on(monkeypatch):
+    monkeypatch.setenv(VARIABLE, "postgresql://me@host/name")
+    monkeypatch.setenv(TRACKING, "https://tracker")
+    check_shared(100)
+    assert public_variables() == {
+        VARIABLE: "postgresql://me@host/name",
+        TRACKING: "https://tracker",
+    }
+    monkeypatch.setenv(TRACKING, "sqlite:///mlflow.db")  # of this machine alone
+    assert list(public_variables()) == [VARIABLE]
+
+
+@pytest.mark.parametrize("name", ["DSS_RAY_STORAGE", "MLFLOW_TRACKING_URI"])
+def test_a_password_is_not_handed_to_a_job(monkeypatch, name):
+    monkeypatch.setenv(name, f"https://me:{PASSWORD}@host/name")
+    with pytest.raises(UsageError, match=f"{name} holds a password") as caught:
+        public_variables()
+    assert PASSWORD not in str(caught.value)
