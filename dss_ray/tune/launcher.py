@@ -19,6 +19,7 @@ from dss_ray.tune.cluster import check_fit
 from dss_ray.tune.jobs import Jobs, UnreachableError
 
 PATIENCE = 120.0  # seconds until a head that is up answers
+UNSET = "CHANGE_ME"
 OTHERS = {  # how the rest is brought up
     "RayCluster": "kubectl apply -f {0}",
     "RayJob": "kubectl create -f {0}",
@@ -47,6 +48,8 @@ def check_cluster(path: Path, resources: Resources) -> dict[str, Any]:
         )
     if not isinstance(document, dict) or "cluster_name" not in document:
         raise FileError(f"--cluster {path}: expected a file of Ray's launcher with cluster_name")
+    if unset := [str(n) for n, line in enumerate(text.splitlines(), 1) if UNSET in line]:
+        raise FileError(f"--cluster {path}: fill in {UNSET} in line {', '.join(unset)}")
     check_keys(path, document)
     types = document.get("available_node_types", {}).values()
     known = [one["resources"] for one in types if one.get("resources")]
@@ -80,14 +83,15 @@ def ray_program() -> str:
 
 
 def bring_up(path: Path) -> None:
-    """Create or update the cluster.
+    """Create the cluster, or leave the one that runs as it is: a restart would end its sweeps.
 
     Raises:
         StoreError: if Ray's launcher fails; it has said why.
     """
-    done = subprocess.run([ray_program(), "up", "-y", str(path)], stdout=sys.stderr, check=False)
-    if done.returncode:
-        raise StoreError(f"--cluster {path}: `ray up` ended with {done.returncode}, see above")
+    command = [ray_program(), "up", "-y", "--no-restart", str(path)]
+    code = subprocess.run(command, stdout=sys.stderr, check=False).returncode
+    if code:
+        raise StoreError(f"--cluster {path}: `ray up` ended with {code}, see above")
 
 
 @contextmanager
@@ -120,7 +124,6 @@ def answering(address: str, tunnel: subprocess.Popen[bytes]) -> Jobs:
         except UnreachableError:
             time.sleep(1)
     raise StoreError(
-        f"no way to the head's job server: `ray dashboard` ended with {tunnel.poll()}"
-        if tunnel.poll() is not None
-        else f"the head's job server did not answer within {PATIENCE:g} s"
+        "no way to the head's job server by `ray dashboard`; if Ray is gone from the head, "
+        "`ray up -y FILE` starts it again"
     )
