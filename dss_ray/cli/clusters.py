@@ -12,7 +12,7 @@ from dss_ray.cli.verb import DONE, WRONG, Result, verb
 from dss_ray.errors import UsageError
 
 if TYPE_CHECKING:  # slow to import, and --help needs none of it
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from dss_ray.config.sweep import SweepSettings
     from dss_ray.tune.doctor import Check
@@ -27,6 +27,7 @@ def doctor(
     address: options.AnyAddress = None,
     cluster: options.Cluster = None,
     folder: options.SharedFolder = None,
+    nodes: options.Nodes = 1,
     assign: options.Assignments = None,
 ) -> Result:
     """Check whether this machine or a cluster can run sweeps."""
@@ -43,11 +44,11 @@ def doctor(
 
         if address and address.startswith(("http://", "https://")):
             parcel = packed(space or "digits", folder, assign or [])
-            return report(preflight(Jobs(address), parcel))
+            return report(preflight(Jobs(address), parcel, nodes))
         settings, files = (None, list[str]())
         if space:
             settings, files = read(space, assign or [])
-        return report(examine(settings, files, address, folder or "."))
+        return report(examine(settings, files, address, folder or ".", nodes))
 
 
 @verb
@@ -73,19 +74,31 @@ def launch(
     settings = [f"{key}={value}" for key, value in budgets.items() if value is not None]
     parcel = packed(space, folder, [*(assign or []), *settings], resume)
     from dss_ray.tune.jobs import Jobs
-    from dss_ray.tune.launcher import bring_up, check_cluster, forwarded
+    from dss_ray.tune.launcher import bring_up, check_cluster, forwarded, nodes_of
 
     if cluster is None:
-        return run(Jobs(str(address)), parcel, attach)
-    check_cluster(cluster, parcel.resources)
+        stop = f"ray job stop {{}} --address {address}"
+        return run(Jobs(str(address)), parcel, attach, stop)
+    document = check_cluster(cluster, parcel.resources)
     if not attach:
         bring_up(cluster)
-    with forwarded(cluster) as jobs:
-        return run(jobs, parcel, attach)
+    with forwarded(cluster) as (jobs, tunnel):
+        stop = f"ray exec {cluster} 'ray job stop {{}}'"
+        return run(jobs, parcel, attach, stop, nodes_of(document), tunnel.dig)
 
 
-def run(jobs: "Jobs", parcel: "Parcel", attach: bool) -> Result:
-    """Check, submit, follow and fetch; with ``attach`` go on following."""
+def run(  # noqa: PLR0917
+    jobs: "Jobs",
+    parcel: "Parcel",
+    attach: bool,
+    stop: str,
+    nodes: int = 1,
+    revive: "Callable[[], object]" = lambda: None,
+) -> Result:
+    """Check, submit, follow and fetch; with ``attach`` go on following.
+
+    ``stop`` is the command that ends a job, with {} for it; ``revive`` mends the connection.
+    """
     from dss_ray.tune.launch import check_local, fetch, preflight, start
 
     check_local(parcel.name, jobs)
@@ -93,17 +106,17 @@ def run(jobs: "Jobs", parcel: "Parcel", attach: bool) -> Result:
         job = running(jobs, parcel.name)
     else:
         with stage("checking the cluster"):
-            lines = preflight(jobs, parcel)
+            lines = preflight(jobs, parcel, nodes)
         if not all(line.good for line in lines):
             return report(lines)
         job = start(jobs, parcel)
         sys.stderr.write(f"job {job} on {jobs.address}\n")
     try:
-        code = jobs.follow(job, sys.stderr.write)
+        code = jobs.follow(job, sys.stderr.write, revive)
     except KeyboardInterrupt:
         sys.stderr.write(
-            f"no longer following; the sweep goes on. --attach follows it again, and `ray job stop "
-            f"{job} --address {jobs.address}` ends it, to be resumed\n"
+            "no longer following; the sweep goes on. --attach follows it again, and "
+            f"`{stop.format(job)}` ends it, to be resumed\n"
         )
         raise
     if code == WRONG:

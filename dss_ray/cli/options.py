@@ -111,4 +111,5 @@ Cluster = Annotated[
 SharedFolder = Annotated[
     str | None, Option(help="A folder that all nodes see, for runs/NAME; ~/dss_ray on a cluster.")
 ]
+Nodes = Annotated[int, Option(min=1, help="Nodes that the cluster should have; waits for them.")]
 Attach = Annotated[bool, Option("--attach", help="Follow the sweep that is running there already.")]

@@ -61,6 +61,6 @@ class Lines:
             return
         self.told, rate = now, done / (now - self.began)
         seconds = int((total - done) / rate)
-        speed = f", {rate:,.0f} {self.unit}/s" if self.unit else ""
+        speed = f" {self.unit}, {rate:,.0f} {self.unit}/s" if self.unit else ""
         left = f"{seconds // 60}:{seconds % 60:02d} left"
-        sys.stderr.write(f"{self.text}: {done:,} of {total:,} {self.unit}{speed}, {left}\n")
+        sys.stderr.write(f"{self.text}: {done:,} of {total:,}{speed}, {left}\n")

@@ -68,6 +68,11 @@ def paths(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
         for key, value in options.items():
             if isinstance(value, str) and "/" in value:
                 yield f"{OPTIONS}.{model}.{key}", value
+    models = document.get("models")
+    for model in models if isinstance(models, list) else ():
+        for value in parse_spec(model)[1].values() if isinstance(model, str) else ():
+            if isinstance(value, str) and "/" in value:
+                yield "models", value
     evaluation = document.get("evaluation")
     if not isinstance(evaluation, dict):
         return

@@ -60,12 +60,14 @@ class Tally:
     Attributes:
         merged: how many chunks are in the figures, the first ones of the plan.
         waiting: those that came before their turn.
+        whole: what each chunk so far had.
     """
 
     merged: int = 0
     waiting: dict[int, ChunkResult] = field(default_factory=dict)
     statistics: Statistics | None = None
     spatial: Statistics | None = None
+    whole: frozenset[str] = frozenset({"statistics", "spatial", "features", "logits"})
     fingerprints: set[str | None] = field(default_factory=set)
     features: list[Tensor] = field(default_factory=list)
     logits: list[Tensor] = field(default_factory=list)
@@ -87,6 +89,7 @@ class Tally:
         self.merged += 1
         self.statistics = merged(self.statistics, chunk.statistics)
         self.spatial = merged(self.spatial, chunk.spatial)
+        self.whole = frozenset(kind for kind in self.whole if getattr(chunk, kind) is not None)
         self.fingerprints.add(chunk.fingerprint)
         self.features += [] if chunk.features is None else [chunk.features]
         self.logits += [] if chunk.logits is None else [chunk.logits]
@@ -107,8 +110,8 @@ class Tally:
                 features or spatial statistics that the chunks have.
         """
         error = math.fsum(self.errors)
-        near = None
-        if reference is not None and self.features:
+        near, scored = None, bool(self.logits) and "logits" in self.whole
+        if reference is not None and self.features and "features" in self.whole:
             near = precision_recall(reference.require_vectors(), torch.cat(self.features))
         return EvaluationResult(
             fid=None if reference is None else self.distance(reference),
@@ -121,25 +124,28 @@ class Tally:
             precision=None if near is None else near.precision,
             recall=None if near is None else near.recall,
             sfid=None if reference is None else self.spatial_distance(reference),
-            inception_score=inception_score(torch.cat(self.logits)) if self.logits else None,
+            inception_score=inception_score(torch.cat(self.logits)) if scored else None,
         )
 
     def distance(self, reference: ReferenceStatistics) -> float:
         """The Frechet distance of the features."""
-        if self.statistics is None or self.fingerprints != {reference.fingerprint}:
+        if "statistics" not in self.whole or self.fingerprints != {reference.fingerprint}:
             raise UsageError(
                 f"evaluation: the reference statistics of {reference.source} need features of "
                 f"{reference.features}; the chunks were evaluated with another extractor"
             )
+        assert self.statistics
         return frechet_distance(self.statistics, reference.statistics)
 
     def spatial_distance(self, reference: ReferenceStatistics) -> float | None:
         """The Frechet distance of the spatial features (sFID, arXiv 2103.03841), if asked for."""
-        if self.spatial is None:
+        if self.spatial is None or "spatial" not in self.whole:
             return None
         return frechet_distance(self.spatial, reference.require_spatial())
 
 
 def merged(before: Statistics | None, more: Statistics | None) -> Statistics | None:
     """Both together."""
-    return more if before is None or more is None else before.merge(more)
+    if before is None or more is None:
+        return before or more
+    return before.merge(more)

@@ -1,7 +1,7 @@
 """Weights on disk: safetensors with JSON metadata, written atomically, never pickled."""
 
 import json
-import os
+import uuid
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -22,7 +22,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], document: Mapping[str, Any]
     """Write tensors and a JSON document to ``path``; readers see the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
     part.write_bytes(save(plain, {METADATA_KEY: json.dumps(document, sort_keys=True)}))
     part.replace(path)
 

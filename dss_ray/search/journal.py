@@ -1,6 +1,8 @@
 """A file that keeps the state of an interrupted search, stage by stage."""
 
 import logging
+import time
+from contextlib import suppress
 from glob import escape
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from dss_ray.errors import FileError
 from dss_ray.models import checkpoint
 
 log = logging.getLogger(__name__)
+ABANDONED = 3600.0  # seconds after which a draft is a killed process's
 
 
 class FileJournal:
@@ -72,6 +75,8 @@ class FileJournal:
     def remove(self) -> None:
         """Delete the file: the search is done."""
         self.stages = {}
-        drafts = self.path.parent.glob(f"{escape(self.path.name)}.*.part")  # of killed processes
-        for path in (self.path, *drafts):
-            path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+        for draft in self.path.parent.glob(f"{escape(self.path.name)}.*.part"):
+            with suppress(FileNotFoundError):  # another may do the same search just now
+                if time.time() - draft.stat().st_mtime > ABANDONED:
+                    draft.unlink()

@@ -7,12 +7,14 @@ import os
 import signal
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from dss_ray.config.sweep import Resources
 from dss_ray.errors import UsageError
 
 CONNECT_SECONDS = 10.0
+SPARE = 1  # trials that wait on a cluster, so that one that grows has a reason to
 
 
 def connect(address: str | None, resources: Resources) -> None:
@@ -38,6 +40,9 @@ def join(address: str | None) -> None:
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # rows.jsonl is the log
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the sweep has a live table of its own
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "1000")  # the searcher says how many run
+    os.environ.setdefault(
+        "RAY_CHDIR_TO_TRIAL_DIR", "0"
+    )  # paths are relative to the driver's folder
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # an interrupt ends the sweep itself
     # A user's own model is a module in the current folder, which local workers have to find too.
     paths = [str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -140,7 +145,7 @@ class Crowd:
         resources: of a trial.
         concurrency: at most so many; None for as many as the nodes hold.
         joined: whether the cluster was there before, and perhaps grows where there is demand: then
-            ``concurrency`` trials ask for room even where there is none yet.
+            ``concurrency`` trials, or one more than there is room for, ask for it.
 
     Attributes:
         most: the most that could run at once so far.
@@ -155,7 +160,7 @@ class Crowd:
         slots = room(nodes_now(), self.resources)
         self.most = max(self.most, min(slots, self.concurrency or slots))
         if self.concurrency is None:
-            return slots
+            return slots + SPARE if self.joined else slots
         return self.concurrency if self.joined else min(slots, self.concurrency)
 
 
@@ -167,3 +172,9 @@ def use_assigned_cpus() -> None:
     context = ray.get_runtime_context()
     cpus = context.get_assigned_resources().get("CPU", 1)  # type: ignore[no-untyped-call]
     torch.set_num_threads(max(1, int(cpus)))
+
+
+def enter(folder: str) -> None:
+    """On a worker: go to the driver's folder, which relative paths start from, if it is there."""
+    with suppress(OSError):
+        os.chdir(folder)

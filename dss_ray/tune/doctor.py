@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,11 +12,12 @@ from pathlib import Path
 from dss_ray.config.sweep import Resources, SweepSettings
 from dss_ray.errors import DssError, UsageError
 from dss_ray.records.mlflow_store import check_store, on_disk, tracking_uri
-from dss_ray.tune.cluster import check_fit, hosts_now, join, nodes_now
+from dss_ray.tune.cluster import check_fit, check_gpus, hosts_now, join, nodes_now
 from dss_ray.tune.probe import Machine, machines, this_machine
 from dss_ray.tune.smoke import smoke, smoke_on
 from dss_ray.tune.storage import check_shared, check_studies, shared_storage
 
+PATIENCE = 900.0  # seconds until a node that should be there is given up
 SKEW = 2.0  # seconds between clocks
 DISK = 2e9  # bytes
 
@@ -40,7 +42,11 @@ class Check:
 
 
 def examine(
-    settings: SweepSettings | None, files: list[str], address: str | None, folder: str
+    settings: SweepSettings | None,
+    files: list[str],
+    address: str | None,
+    folder: str,
+    nodes: int = 1,
 ) -> list[Check]:
     """Look at this machine, or at all nodes of the cluster at ``address``.
 
@@ -49,6 +55,7 @@ def examine(
         files: that it reads.
         address: of a running cluster; None looks at this machine alone, without Ray.
         folder: that all nodes should see.
+        nodes: that the cluster should have; they are waited for.
 
     Returns:
         What was found; a cluster that cannot be reached is the only line.
@@ -64,7 +71,7 @@ def examine(
     try:
         if address is None:
             found = [this_machine(str(base), mark, files)]
-            return [*compared(found, base), *stores(base), *smoke_lines(found, resources, None)]
+            return [*alone(resources), *compared(found, base), *stores(base)]
         try:
             join(address)
         except UsageError as error:
@@ -72,19 +79,32 @@ def examine(
         import ray
 
         try:
+            wait_for_nodes(nodes)
             found, lost = machines(str(base), mark, files)
-            lines = [*joined(found, lost, resources), *compared(found, base), *stores(base)]
+            lines = [*joined(found, lost, resources, nodes), *compared(found, base), *stores(base)]
             sound = all(line.good for line in lines)
-            return [*lines, *(smoke_lines(found, resources, address) if sound else ())]
+            return [*lines, *(smoke_lines(found, resources) if sound else ())]
         finally:
             ray.shutdown()
     finally:
         (base / mark).unlink(missing_ok=True)
 
 
-def joined(found: list[Machine], lost: dict[str, str], resources: Resources) -> Iterator[Check]:
+def wait_for_nodes(count: int) -> None:
+    """Until the cluster has so many nodes, or time is up: those of a cloud take minutes."""
+    deadline = time.monotonic() + PATIENCE
+    while len(nodes_now()) < count and time.monotonic() < deadline:
+        time.sleep(1)
+
+
+def joined(
+    found: list[Machine], lost: dict[str, str], resources: Resources, nodes: int
+) -> Iterator[Check]:
     """What only a cluster has: nodes that answer, resources, a token, clocks."""
-    yield Check("nodes", f"{len(found) + len(lost)} on {hosts_now()} machines")
+    count = len(found) + len(lost)
+    remedy = "look at `ray status` on the head, or wait longer"
+    few = [f"{count} after {PATIENCE / 60:g} minutes"] if count < nodes else []
+    yield listed("nodes", f"{count} on {hosts_now()} machines", few, f"{nodes} at least", remedy)
     for address, reason in lost.items():
         remedy = "look at its Ray logs, or take it out of the cluster"
         yield Check("node", f"{address}: {reason}", False, "an answer", remedy)
@@ -164,13 +184,18 @@ def stores(base: Path) -> Iterator[Check]:
         yield Check("MLflow", str(error), False)
 
 
-def smoke_lines(
-    found: Iterable[Machine], resources: Resources, address: str | None
-) -> Iterator[Check]:
+def alone(resources: Resources) -> Iterator[Check]:
+    """Whether this machine can run a trial, and how fast."""
+    try:
+        check_gpus(resources)
+        check_fit([{"CPU": os.cpu_count() or 1, "GPU": resources.gpus}], resources)
+        yield Check("search", smoke(resources.device))
+    except DssError as error:
+        yield Check("resources", str(error), False)
+
+
+def smoke_lines(found: Iterable[Machine], resources: Resources) -> Iterator[Check]:
     """A short search, timed, on one node of each kind."""
-    if address is None:
-        yield Check("search", smoke("cuda" if resources.gpus else "cpu"))
-        return
     kinds = {machine.kind: machine for machine in found}
     for kind, rate in smoke_on(kinds, resources).items():
         good = not isinstance(rate, DssError)

@@ -10,13 +10,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dss_ray.errors import StoreError, UsageError
+from dss_ray.errors import DssError, StoreError, UsageError
 
 if TYPE_CHECKING:  # Ray takes a second to import
     from ray.job_submission import JobDetails
 
 SWEEP = "dss_ray_sweep"  # the metadata that names a job's sweep
-POLL, RETRY = 1.0, 3.0  # seconds
+POLL, RETRY, SILENCE = 1.0, 3.0, 60.0  # seconds
+INTERRUPTED, KILLED = 130, 1
 PATIENCE, NOT_YET = 120.0, "No available agent"  # seconds for a head that has just started
 STOP_SECONDS = "60"  # that a stopped job has to end in good order; Ray's own 3 are too few
 CHATTY = (
@@ -59,6 +60,8 @@ class Jobs:
 
         try:
             yield
+        except DssError:
+            raise
         except AuthenticationError as error:
             first = str(error).partition("\n")[0].partition(". Ensure")[0]
             raise UsageError(
@@ -115,7 +118,8 @@ class Jobs:
         while not self.ended(job):
             time.sleep(POLL)
         with self.reached():
-            return self.code(job), str(self.client.get_job_logs(job))
+            said = str(self.client.get_job_logs(job))
+        return self.code(job), said
 
     def ended(self, job: str) -> bool:
         """Whether a job is over."""
@@ -123,17 +127,20 @@ class Jobs:
             return bool(self.client.get_job_status(job).is_terminal())
 
     def code(self, job: str) -> int:
-        """The exit code of a job that is over.
+        """The exit code of a job that is over: 130 if it was stopped, 1 if it was killed.
 
         Raises:
             StoreError: if it never got so far as to have one.
         """
         with self.reached():
             details = self.client.get_job_info(job)
+        if details.status == "STOPPED":
+            return INTERRUPTED
         if details.driver_exit_code is None and details.status != "SUCCEEDED":
             first = str(details.message).strip().partition("\n")[0]
             raise StoreError(f"job {job} is {details.status}: {first}")
-        return int(details.driver_exit_code or 0)
+        code = int(details.driver_exit_code or 0)
+        return code if code >= 0 else KILLED
 
     def latest(self, name: str) -> JobDetails | None:
         """The job that was last to run the sweep ``name``."""
@@ -145,8 +152,12 @@ class Jobs:
             ]
         return max(found, key=lambda job: job.start_time or 0, default=None)
 
-    def follow(self, job: str, show: Callable[[str], Any]) -> int:
+    def follow(
+        self, job: str, show: Callable[[str], Any], revive: Callable[[], Any] = lambda: None
+    ) -> int:
         """Show what a job says until it is over, through losses of the connection; its exit code.
+
+        ``revive`` is called when the connection is lost.
 
         Raises:
             UsageError: if the token is refused.
@@ -158,8 +169,9 @@ class Jobs:
 
         async def tail() -> None:  # the server begins at the beginning each time
             nonlocal shown
-            seen = 0
-            async for text in self.client.tail_job_logs(job):
+            seen, texts = 0, self.client.tail_job_logs(job)
+            while True:
+                text = await asyncio.wait_for(anext(texts), SILENCE)
                 seen += len(text)
                 if seen > shown:
                     show(text[shown - seen :])
@@ -167,12 +179,13 @@ class Jobs:
 
         while True:
             try:
-                with suppress(aiohttp.ClientError, RuntimeError):  # asked below whether it is over
-                    asyncio.run(tail())
+                with suppress(aiohttp.ClientError, RuntimeError, StopAsyncIteration, TimeoutError):
+                    asyncio.run(tail())  # whether it is over is asked below
                 if self.ended(job):
                     return self.code(job)
             except UnreachableError:
                 if not told:
                     show(f"(connection to {self.address} lost; trying again)\n")
                 told = True
+                revive()
             time.sleep(RETRY)

@@ -56,6 +56,11 @@ class Parcel:
     folder: str
     resources: Resources
 
+    def __post_init__(self) -> None:
+        """Refuse a folder that would lie in a place that Ray deletes."""
+        if not self.folder.startswith(("/", "~/")):
+            raise UsageError(f"--folder: expected /PATH or ~/PATH, got '{self.folder}'")
+
     @contextmanager
     def packed(self) -> Iterator[Path]:
         """A folder with all of it; files that are large or absolute have to be there already."""
@@ -67,7 +72,7 @@ class Parcel:
                 copy(module, folder / module.name)
             for name in self.files:
                 path = Path(name)
-                if path.is_file() and not path.is_absolute() and path.stat().st_size <= LARGEST:
+                if sendable(path):
                     copy(path, folder / FILES / path)
             yield folder
 
@@ -93,6 +98,12 @@ class Parcel:
         return {"DSS_RAY_CACHE": f"{self.folder}/cache"} | public_variables()
 
 
+def sendable(path: Path) -> bool:
+    """Whether a file is small, and below this folder, so that it has a place in the other."""
+    below = not path.is_absolute() and ".." not in path.parts
+    return below and path.is_file() and path.stat().st_size <= LARGEST
+
+
 def copy(source: Path, target: Path) -> None:
     """A file or a folder."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -102,10 +113,13 @@ def copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def preflight(jobs: Jobs, parcel: Parcel) -> list[Check]:
-    """What the doctor says on the cluster's head, and whether this machine has the same code."""
+def preflight(jobs: Jobs, parcel: Parcel, nodes: int = 1) -> list[Check]:
+    """What the doctor says on the cluster's head, and whether this machine has the same code.
+
+    It waits until the cluster has so many ``nodes``.
+    """
     with parcel.packed() as folder:
-        command = parcel.command("doctor", "--json")
+        command = parcel.command("doctor", "--json", "--nodes", str(nodes))
         code, said = jobs.run(command, folder, parcel.environment)
     found = documents(said)
     if not found:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,13 @@ def ray_program() -> str:
     return str(Path(sys.executable).with_name("ray"))
 
 
+def nodes_of(document: dict[str, Any]) -> int:
+    """How many nodes a cluster has at least."""
+    types = document.get("available_node_types", {}).values()
+    fixed = len(document["provider"].get("worker_ips", ()))
+    return 1 + fixed + sum(int(one.get("min_workers", 0)) for one in types)
+
+
 def bring_up(path: Path) -> None:
     """Create the cluster, or leave the one that runs as it is: a restart would end its sweeps.
 
@@ -94,36 +103,67 @@ def bring_up(path: Path) -> None:
         raise StoreError(f"--cluster {path}: `ray up` ended with {code}, see above")
 
 
+class Tunnel:
+    """A way to the job server of a launched cluster, by a port of this machine.
+
+    Args:
+        path: of the cluster file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = str(probe.getsockname()[1])
+        self.command = [ray_program(), "dashboard", str(path), "--port", self.port]
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def dig(self) -> None:
+        """Open it, or open it again where the connection was lost."""
+        if self.process is None or self.process.poll() is not None:
+            self.process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # ssh is a child of its own
+            )
+
+    def close(self) -> None:
+        """End it with all that belongs to it."""
+        if self.process:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGTERM)
+            self.process.wait()
+
+    def jobs(self) -> Jobs:
+        """The job server, as soon as it answers.
+
+        Raises:
+            StoreError: if it does not.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            self.dig()
+            try:
+                return Jobs(self.address)
+            except UnreachableError:
+                time.sleep(1)
+        raise StoreError(
+            "no way to the head's job server by `ray dashboard`; if Ray is gone from the head, "
+            "`ray up -y FILE` starts it again"
+        )
+
+
 @contextmanager
-def forwarded(path: Path) -> Iterator[Jobs]:
-    """The job server of a launched cluster, by a port of this machine.
+def forwarded(path: Path) -> Iterator[tuple[Jobs, Tunnel]]:
+    """The job server of a launched cluster, and the way to it.
 
     Raises:
         StoreError: if it does not answer.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    command = [ray_program(), "dashboard", str(path), "--port", port]
-    tunnel = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    tunnel = Tunnel(path)
     try:
-        yield answering(f"http://127.0.0.1:{port}", tunnel)
+        yield tunnel.jobs(), tunnel
     finally:
-        tunnel.terminate()
-        tunnel.wait()
-
-
-def answering(address: str, tunnel: subprocess.Popen[bytes]) -> Jobs:
-    """The job server at ``address``, as soon as it answers."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline and tunnel.poll() is None:
-        try:
-            return Jobs(address)
-        except UnreachableError:
-            time.sleep(1)
-    raise StoreError(
-        "no way to the head's job server by `ray dashboard`; if Ray is gone from the head, "
-        "`ray up -y FILE` starts it again"
-    )
+        tunnel.close()

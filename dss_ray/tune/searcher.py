@@ -24,7 +24,10 @@ from dss_ray.tune.trainable import OUTCOME, job_config
 
 ATTEMPTS = 3  # a worker dies of its neighbours as well as of its job
 LOSSES = 20  # a node that is lost or preempted says little against the jobs it had
-NODE_LOST = "node has died"  # Ray's words
+NODE_LOST = (  # Ray's words, of a node that it has missed and of one that it does not miss yet
+    "node has died",
+    "The actor is temporarily unavailable",
+)
 Work = tuple[Job, int | None]  # with the number of its trial in its model's study, if it has one
 Listener = Callable[[Job, int | None, Outcome], None]
 
@@ -111,7 +114,6 @@ class StudySearcher(Searcher):
             return None if self.jobs else self.FINISHED
         self.jobs[trial_id] = drawn
         self.done.add(drawn[0].key)
-        self.started[trial_id] = time.monotonic()
         self.began(*drawn)
         return job_config(drawn[0], self.settings.trial_seconds)
 
@@ -161,7 +163,8 @@ class StudySearcher(Searcher):
         if not error and (outcome is None or self.cut_short(outcome)):
             return  # stopped from outside; the sweep requeues what its studies still see running
         job, number = self.jobs.pop(trial_id)
-        seconds = time.monotonic() - self.started.pop(trial_id)
+        now = time.monotonic()
+        seconds = now - self.started.pop(trial_id, now)
         if outcome is None or (error and not outcome.error):  # it may have got to some rungs
             death = self.death(trial_id, job, seconds)
             if death is None:
@@ -189,7 +192,7 @@ class StudySearcher(Searcher):
         reason, limit = self.reasons.pop(trial_id, "no reason given"), self.settings.trial_seconds
         if limit is not None and seconds >= limit:
             return f"took longer than trial_seconds, which is {limit:g}"
-        what, most = ("node", LOSSES) if NODE_LOST in reason else ("worker", ATTEMPTS)
+        what, most = ("node", LOSSES) if node_lost(reason) else ("worker", ATTEMPTS)
         self.deaths[job.key, what] += 1
         if self.deaths[job.key, what] < most:
             return None
@@ -206,15 +209,26 @@ class StudySearcher(Searcher):
         """Nothing to restore."""
 
 
+def node_lost(reason: str) -> bool:
+    """Whether a worker died with its node."""
+    return any(words in reason for words in NODE_LOST)
+
+
 class Delivery(Callback):
     """Takes outcomes out of Tune's results, which it keeps of all trials, pictures and all.
 
     Args:
         outcomes: where they go, by the trial's id.
+        started: where the monotonic time goes at which a trial has a worker, by the trial's id.
     """
 
-    def __init__(self, outcomes: dict[str, Outcome]) -> None:
-        self.outcomes = outcomes
+    def __init__(self, outcomes: dict[str, Outcome], started: dict[str, float]) -> None:
+        self.outcomes, self.started = outcomes, started
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
+        """The time before that it waited for room."""
+        del iteration, trials
+        self.started[trial.trial_id] = time.monotonic()
 
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **_: Any

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dss_ray.api import DOMAIN, Evaluated, evaluate_part, summary
@@ -19,13 +20,13 @@ from dss_ray.evaluation.plan import EvaluationPlan
 from dss_ray.evaluation.tally import EvaluationResult, Tally
 from dss_ray.models.guidance import guide_steps
 from dss_ray.solver.table import SolverTable
-from dss_ray.tune.cluster import connect, nodes_now, room, use_assigned_cpus
+from dss_ray.tune.cluster import connect, enter, nodes_now, room, use_assigned_cpus
 from dss_ray.tune.loaded import judged_by, load
 
 TOGETHER = 4  # chunks of a task at most
 SHARES = 8  # tasks that each worker gets at least, if there are chunks enough
 BACKLOG = 2  # tasks handed out for each that can run
-HELD = 4  # results that wait for an earlier one, for each task handed out
+HELD = 100  # chunks at most that wait for an earlier one: 3 GB of Inception's statistics
 LOSSES = 5  # times that a task may lose its worker or its node
 
 
@@ -41,6 +42,7 @@ class Shard:
         metrics: of ``METRICS``.
         judge: extractor and statistics of all but "rmse".
         device: where the model goes.
+        folder: that relative paths start from.
     """
 
     model: str
@@ -50,6 +52,7 @@ class Shard:
     metrics: tuple[str, ...]
     judge: Judge
     device: str = "cpu"
+    folder: str = field(default_factory=os.getcwd)
 
 
 def spread(
@@ -78,7 +81,7 @@ def spread(
     tallies, failed, running = [Tally() for _ in shards], set[int](), dict[Any, int]()
     while tasks or running:
         most, held = BACKLOG * slots(resources), sum(len(tally.waiting) for tally in tallies)
-        while tasks and (not running or (len(running) < most and held < HELD * most)):
+        while tasks and (not running or (len(running) < most and held < HELD)):
             number, indices = tasks.popleft()
             if number not in failed:
                 running[remote.remote(shards[number], indices)] = number
@@ -92,17 +95,19 @@ def spread(
             if number not in failed:
                 yield number, failure(error)
             failed.add(number)
+            tallies[number] = Tally()
             continue
-        for chunk in chunks:
+        for chunk in chunks if number not in failed else ():
             tallies[number].add(chunk)
         if progress:
             progress(sum(chunk.samples for chunk in chunks))
         if tallies[number].merged == len(shards[number].plan):
             yield number, tallies[number]
+            tallies[number] = Tally()  # its features are large
 
 
 def pieces(shards: Sequence[Shard], workers: int) -> Iterator[tuple[int, range]]:
-    """The number of a shard and some of its chunks, all shards' first ones first.
+    """The number of a shard and some of its chunks, one shard after the other.
 
     Fewer tasks cost less, more of them keep all workers busy to the end.
     """
@@ -127,6 +132,7 @@ def failure(error: Exception) -> DssError:
 
 def run_chunks(shard: Shard, indices: range) -> list[ChunkResult]:
     """Some chunks on a worker, which keeps the model between tasks."""
+    enter(shard.folder)
     use_assigned_cpus()
     table = SolverTable.from_json(shard.table)
     guided = guide_steps(load(shard.model, shard.device), shard.guidance, table.nfe)

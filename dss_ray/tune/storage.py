@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # Optuna takes a second to import, which --help must not pay
     from sqlalchemy import engine
 
 VARIABLE, TRACKING = "DSS_RAY_STORAGE", "MLFLOW_TRACKING_URI"
+SECRETS = {"password", "sslpassword"}  # in the query of a URL
 OWN = "study.db"  # in the folder of the sweep
 DRIVERS = {"postgresql": "postgresql+psycopg"}  # what the extra of that name installs
 PATIENCE = 10  # seconds until a server that does not answer is given up
@@ -53,13 +54,21 @@ def public_variables() -> dict[str, str]:
     named = {VARIABLE: os.environ.get(VARIABLE), TRACKING: os.environ.get(TRACKING)}
     found = {name: text for name, text in named.items() if text and not on_disk(text)}
     for name, text in found.items():
-        if urlsplit(text).password:
+        if secretive(name, text):
             raise UsageError(
                 f"{name} holds a password, which Ray would show with the job; leave it out of the "
                 "URL and give it to the head as PGPASSWORD or ~/.pgpass, or as "
                 "MLFLOW_TRACKING_PASSWORD"
             )
     return found
+
+
+def secretive(name: str, text: str) -> bool:
+    """Whether a URL tells a secret; MLflow takes a token in the user's place."""
+    if name == TRACKING:
+        return "@" in urlsplit(text).netloc
+    url = shared_storage()
+    return url is not None and bool(url.password or set(url.query) & SECRETS)
 
 
 def check_shared(hosts: int) -> None:

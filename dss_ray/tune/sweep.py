@@ -180,7 +180,7 @@ class Sweep:
                 name=str(time.time_ns()),
                 storage_path=str(storage),
                 verbose=0,
-                callbacks=[Delivery(searcher.outcomes)],
+                callbacks=[Delivery(searcher.outcomes, searcher.started)],
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )

@@ -6,6 +6,7 @@ import faulthandler
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from ray.tune import Trainable
 
 from dss_ray.config.sweep import Baselines, Evaluation
 from dss_ray.models.meter import Meter
-from dss_ray.tune.cluster import use_assigned_cpus
+from dss_ray.tune.cluster import enter, use_assigned_cpus
 from dss_ray.tune.job import Job
 from dss_ray.tune.outcome import Outcome
 from dss_ray.tune.work import run_job
@@ -31,7 +32,8 @@ class JobTrainable(Trainable):
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Take a job on."""
+        """Take a job on, in the driver's folder where the worker sees it."""
+        enter(config["folder"])
         self.job = Job(
             kind=config["kind"],
             model=config["model"],
@@ -91,6 +93,7 @@ class JobTrainable(Trainable):
 def job_config(job: Job, trial_seconds: float | None) -> dict[str, Any]:
     """``job`` and its time limit as the plain values of a Tune configuration."""
     return {
+        "folder": str(Path.cwd()),
         "trial_seconds": trial_seconds,
         "kind": job.kind,
         "model": job.model,

@@ -3,7 +3,10 @@
 import shlex
 import subprocess
 
+import pytest
+
 from dss_ray.config.sweep import Resources
+from dss_ray.errors import UsageError
 from dss_ray.tune.launch import Parcel, documents
 
 
@@ -24,6 +27,7 @@ def test_a_parcel_holds_space_modules_and_small_files(tmp_path, monkeypatch):
     with (tmp_path / "large.npz").open("wb") as file:
         file.truncate(200_000_000)
     files = ["data/reference.npz", "large.npz", "absent.npz", str(tmp_path / "one.py")]
+    files += [f"../{tmp_path.name}/one.py"]
     modules = [tmp_path / "pack", tmp_path / "one.py"]
     with parcel(modules=modules, files=files).packed() as folder:
         found = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
@@ -55,3 +59,9 @@ def test_documents_are_found_among_what_else_was_said():
     said = 'INFO something\n[\n {\n  "a": [\n   1\n  ]\n }\n]\nbye\n{\n "b": 2\n}\n[\nnot json\n'
     assert documents(said) == [[{"a": [1]}], {"b": 2}]
     assert documents("[1, 2] is no line of its own\n") == []
+
+
+@pytest.mark.parametrize("folder", ["shared", "~", "~me/shared", "./x"])
+def test_a_folder_that_would_not_last_is_refused(folder):
+    with pytest.raises(UsageError, match="--folder: expected"):
+        parcel(folder=folder)

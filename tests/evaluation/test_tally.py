@@ -1,5 +1,6 @@
 """Chunks that come in any order, some of them twice."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -68,3 +69,15 @@ def test_what_comes_early_waits():
     assert (tally.merged, sorted(tally.waiting)) == (0, [1, 3])
     tally.add(chunk(0))
     assert (tally.merged, sorted(tally.waiting)) == (2, [3])
+
+
+def test_figures_that_a_chunk_lacks_are_of_none():
+    tally = Tally()
+    for index in range(3):
+        found = chunk(index)
+        kept = torch.rand(50, 6) if index != 1 else None
+        spatial = found.statistics if index != 1 else None
+        tally.add(replace(found, spatial=spatial, logits=kept))
+    result = tally.result()
+    assert (result.samples, result.inception_score) == (150, None)
+    assert tally.whole == {"statistics"}

@@ -169,9 +169,19 @@ def test_servers_serve_any_number_of_machines_and_are_handed_on(monkeypatch):
     assert list(public_variables()) == [VARIABLE]
 
 
-@pytest.mark.parametrize("name", ["DSS_RAY_STORAGE", "MLFLOW_TRACKING_URI"])
-def test_a_password_is_not_handed_to_a_job(monkeypatch, name):
-    monkeypatch.setenv(name, f"https://me:{PASSWORD}@host/name")
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        (VARIABLE, "postgresql://me:s3cr3t@host/name"),
+        (VARIABLE, "postgresql://me:s3cr3t/x@host/name"),
+        (VARIABLE, "postgresql://me:s3cr3t#x@host/name"),
+        (VARIABLE, "postgresql://me@host/name?password=s3cr3t"),
+        (TRACKING, "https://me:s3cr3t@host"),
+        (TRACKING, "https://s3cr3t@host"),
+    ],
+)
+def test_a_secret_is_not_handed_to_a_job(monkeypatch, name, url):
+    monkeypatch.setenv(name, url)
     with pytest.raises(UsageError, match=f"{name} holds a password") as caught:
         public_variables()
     assert PASSWORD not in str(caught.value)
