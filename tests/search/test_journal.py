@@ -1,5 +1,6 @@
 """The journal of a search: whole or absent, its own search's, and gone at the end."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -84,11 +85,14 @@ def test_nothing_is_left_when_the_search_is_done(path):
     journal = FileJournal(path, "key")
     journal.remove()
     journal.write("a", STATE)
-    path.with_name(f"{path.name}.1234.part").write_bytes(b"of a process that was killed")
+    killed, living = (path.with_name(f"{path.name}.{name}.part") for name in ("1234", "5678"))
+    killed.write_bytes(b"of a process that was killed")
+    os.utime(killed, (0, 0))
+    living.write_bytes(b"of another that does the same search")
     other = path.with_name("search 6.journal")
     other.touch()
     journal.remove()
-    assert list(path.parent.iterdir()) == [other]
+    assert sorted(path.parent.iterdir()) == sorted([living, other])
     assert journal.read("a") is None
 
 
