@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from dss_ray.config.sweep import Resources
-from dss_ray.errors import UsageError
+from dss_ray.errors import DssError, UsageError
 
 CONNECT_SECONDS = 10.0
 SPARE = 1  # trials that wait on a cluster, so that one that grows has a reason to
@@ -40,9 +40,7 @@ def join(address: str | None) -> None:
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # rows.jsonl is the log
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the sweep has a live table of its own
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "1000")  # the searcher says how many run
-    os.environ.setdefault(
-        "RAY_CHDIR_TO_TRIAL_DIR", "0"
-    )  # paths are relative to the driver's folder
+    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # paths start from the driver's folder
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # an interrupt ends the sweep itself
     # A user's own model is a module in the current folder, which local workers have to find too.
     paths = [str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -65,6 +63,10 @@ def join(address: str | None) -> None:
             "it has to be of the same Ray and Python, and to know the same token, if any "
             "(RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH)"
         ) from None
+    except Exception as error:  # Ray raises it bare where its processes are late
+        if address:
+            raise
+        raise DssError(f"Ray did not start on this machine, try again ({error})") from None
     finally:
         signal.signal(signal.SIGTERM, terminate)
 

@@ -112,7 +112,7 @@ def joined(
         check_fit(nodes_now(), resources)
         yield Check("resources", ", ".join(sorted({machine.kind for machine in found})))
     except UsageError as error:
-        yield Check("resources", str(error), False)
+        yield Check("resources", str(error).removeprefix("resources: "), False)
     token = os.environ.get("RAY_AUTH_MODE", "") == "token"
     yield Check("token", "asked for" if token else "not asked for (RAY_AUTH_MODE=token does)")
     worst = max(found, key=lambda machine: abs(machine.clock), default=None)
@@ -191,7 +191,7 @@ def alone(resources: Resources) -> Iterator[Check]:
         check_fit([{"CPU": os.cpu_count() or 1, "GPU": resources.gpus}], resources)
         yield Check("search", smoke(resources.device))
     except DssError as error:
-        yield Check("resources", str(error), False)
+        yield Check("resources", str(error).removeprefix("resources: "), False)
 
 
 def smoke_lines(found: Iterable[Machine], resources: Resources) -> Iterator[Check]:
