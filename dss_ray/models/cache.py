@@ -41,6 +41,14 @@ def cache_folder() -> Path:
     return Path(own).expanduser() if own else Path(base) / "dss_ray" / "references"
 
 
+def can_keep() -> bool:
+    """Whether something new can be kept in the cache folder."""
+    with suppress(OSError):
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        return os.access(cache_folder(), os.W_OK)
+    return False
+
+
 def cached(key: Mapping[str, Any], build: Callable[[], dict[str, Tensor]]) -> Entry:
     """The tensors that ``build`` makes, from the cache where it holds them; on the CPU.
 

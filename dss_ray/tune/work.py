@@ -9,6 +9,7 @@ from typing import Any
 from dss_ray.api import named_bundle, search
 from dss_ray.bundle import Bundle
 from dss_ray.config.space import SETTINGS
+from dss_ray.models.cache import can_keep
 from dss_ray.models.guidance import guide
 from dss_ray.models.meter import Meter
 from dss_ray.search.result import SearchSettings
@@ -65,7 +66,7 @@ def searched(job: Job) -> Bundle:
         load(job.search_model, job.device),
         int(values["nfe"]),
         settings=settings,
-        resume=True,  # where another worker got to, if they share the cache folder
+        resume=can_keep(),  # where another worker got to, if they share the cache folder
         **own,
     )
     model = load(job.model, job.device)

@@ -15,7 +15,7 @@ from safetensors.torch import save
 
 from dss_ray.errors import FileError
 from dss_ray.models import cache
-from dss_ray.models.cache import cached
+from dss_ray.models.cache import cached, can_keep
 
 PROCESSES = multiprocessing.get_context("fork")
 KEY = {"kind": "test", "seed": 1}
@@ -279,3 +279,11 @@ def test_an_entry_that_is_there_is_read_without_writing_anything(folder):
     lock.unlink()
     lock.mkdir()  # so that no lock could be taken
     assert is_right(cached(KEY, fail))
+
+
+def test_a_place_that_is_no_folder_keeps_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("DSS_RAY_CACHE", str(tmp_path / "deep" / "cache"))
+    assert can_keep()
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DSS_RAY_CACHE", str(tmp_path / "file" / "cache"))
+    assert not can_keep()
