@@ -1,5 +1,6 @@
 """The commands on clusters: is one fit, and run a sweep on it from outside."""
 
+import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -71,7 +72,7 @@ def launch(
         raise UsageError("give either --cluster FILE or --address http://HEAD:8265")
     budgets = {"name": name, "trials": trials, "time_budget": time_budget}
     budgets["concurrency"] = concurrency
-    settings = [f"{key}={value}" for key, value in budgets.items() if value is not None]
+    settings = [f"{k}={json.dumps(v)}" for k, v in budgets.items() if v is not None]
     parcel = packed(space, folder, [*(assign or []), *settings], resume)
     from dss_ray.tune.jobs import Jobs
     from dss_ray.tune.launcher import bring_up, check_cluster, forwarded, nodes_of
@@ -162,7 +163,7 @@ def packed(
     return Parcel(
         name=settings.name,
         text=read_space(space)[0],
-        assignments=[*assign, f"name={settings.name}"],
+        assignments=[*assign, f"name={json.dumps(settings.name)}"],
         resume=resume,
         modules=settings.own_modules(Path.cwd()),
         files=files,

@@ -118,8 +118,8 @@ def joined(
     worst = max(found, key=lambda machine: abs(machine.clock), default=None)
     if worst:
         off = f"{worst.address} is {worst.clock:+.1f} s off at most"
-        good = abs(worst.clock) <= SKEW
-        yield Check("clocks", off, good, f"less than {SKEW:g} s", "" if good else "run NTP there")
+        late = [off] if abs(worst.clock) > SKEW else []
+        yield listed("clocks", off, late, f"less than {SKEW:g} s", "run NTP there")
 
 
 def compared(found: list[Machine], base: Path) -> Iterator[Check]:
@@ -198,6 +198,6 @@ def smoke_lines(found: Iterable[Machine], resources: Resources) -> Iterator[Chec
     """A short search, timed, on one node of each kind."""
     kinds = {machine.kind: machine for machine in found}
     for kind, rate in smoke_on(kinds, resources).items():
-        good = not isinstance(rate, DssError)
-        remedy = "" if good else f"look at the logs of {kinds[kind].address}"
-        yield Check(f"search on {kind}", str(rate), good, "" if good else "a result", remedy)
+        failed = [str(rate)] if isinstance(rate, DssError) else []
+        remedy = f"look at the logs of {kinds[kind].address}"
+        yield listed(f"search on {kind}", str(rate), failed, "a result", remedy)

@@ -130,13 +130,18 @@ def preflight(jobs: Jobs, parcel: Parcel, nodes: int = 1) -> list[Check]:
         return [Check("head", what, False, "dss-ray", remedy)]
     lines, own = [Check(**line) for line in found[-1]], this_machine(".", "", [])
     mine = {**own.versions, "code": own.code}
-    for line in lines:
-        if line.what in SAME and line.good and line.found != str(mine[line.what]):
-            here = f"{line.found} on the cluster, {mine[line.what]} here"
-            lines.append(
-                Check(f"{line.what} here", here, False, "the same", "install the same here")
-            )
-    return lines
+    others = [
+        Check(
+            f"{line.what} here",
+            f"{line.found} on the cluster, {mine[line.what]} here",
+            False,
+            "the same",
+            "install the same here",
+        )
+        for line in lines
+        if line.what in SAME and line.good and line.found != str(mine[line.what])
+    ]
+    return lines + others
 
 
 def documents(said: str) -> list[Any]:

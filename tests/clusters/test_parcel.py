@@ -5,6 +5,8 @@ import subprocess
 
 import pytest
 
+from dss_ray.cli.assignments import assignment
+from dss_ray.cli.clusters import packed
 from dss_ray.config.sweep import Resources
 from dss_ray.errors import UsageError
 from dss_ray.tune.launch import Parcel, documents
@@ -65,3 +67,14 @@ def test_documents_are_found_among_what_else_was_said():
 def test_a_folder_that_would_not_last_is_refused(folder):
     with pytest.raises(UsageError, match="--folder: expected"):
         parcel(folder=folder)
+
+
+@pytest.mark.parametrize("name", ["2026", "2026-11-28", "1.5", "true", "digits"])
+def test_a_name_stays_a_name_on_its_way(tmp_path, monkeypatch, name):
+    """YAML would take some of them for numbers or dates."""
+    monkeypatch.chdir(tmp_path)
+    text = "models: [digits-sit]\nsearch: {nfe: {choice: [3, 4]}}\n"
+    (tmp_path / f"{name}.yaml").write_text(text + "baselines: {methods: [ab2], grids: [uniform]}\n")
+    sent = packed(f"{name}.yaml", None, [])
+    assert sent.name == name
+    assert dict(map(assignment, sent.assignments))["name"] == name
