@@ -1,0 +1,1 @@
+"""Solvers in the forms of the tools that people sample with."""
