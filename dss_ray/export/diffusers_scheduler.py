@@ -81,13 +81,13 @@ class TableScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
                 f"above 0, got timesteps {timesteps} and times {times.tolist()}; export the solver "
                 "again"
             )
-        self.increments = list(
-            zip(*(part.unbind() for part in differences(self.table)), strict=True)
-        )
+        start, rows = differences(self.table)
+        factors, state_weights = velocity_factors(prediction_type, times)
+        self.state_weights: list[float] = state_weights.tolist()
+        self.increments = list(zip(start.unbind(), (rows * factors).unbind(), strict=True))
         at_knots, at_times = (state_scales(prediction_type, points) for points in (knots, times))
         self.scales: list[float] = at_knots.tolist()
         self.input_scales: list[float] = (at_times / at_knots[:-1]).tolist()
-        self.factors = [column.tolist() for column in velocity_factors(prediction_type, times)]
         self.sigmas = noise_levels(prediction_type, knots).float()
         self.set_timesteps()
 
@@ -152,7 +152,7 @@ class TableScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         self.timesteps, self.num_inference_steps = own.to(device), nfe
         self.step_index = 0
         self.origin: Tensor | None = None
-        self.velocities: list[Tensor] = []
+        self.velocities: list[Tensor] = []  # without the factors that ``increments`` hold
         self.model_input: Tensor | None = None
 
     def refusal(self, found: str) -> UsageError:
@@ -216,9 +216,7 @@ class TableScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         index = self.current()
         wide = torch.promote_types(sample.dtype, torch.float32)
         state = scaled(sample.to(wide), 1 / self.sample_scale(index, sample))
-        own, predicted = (factors[index] for factors in self.factors)
-        velocity = predicted * model_output.to(wide)
-        self.velocities.append(plus(velocity, own, state))
+        self.velocities.append(plus(model_output.to(wide), self.state_weights[index], state))
         self.origin = state if self.origin is None else self.origin
         state = advance(state, self.origin, self.velocities, *self.increments[index])
         state = scaled(state, self.scales[index + 1]).to(sample.dtype)

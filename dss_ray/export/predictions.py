@@ -16,18 +16,18 @@ def state_scales(prediction: str, times: Tensor) -> Tensor:
 
 
 def velocity_factors(prediction: str, times: Tensor) -> tuple[Tensor, Tensor]:
-    """The p and q (N,) with which velocity = p z + q output at frame times (N,).
+    """The p and q (N,) with which velocity = p (output + q z) at frame times (N,).
 
     The output is noise - data on a flow, the noise, or v = a noise - s data (arXiv 2202.00512,
-    appendix D); the velocity is data - noise, with a noise = x - s data or with
+    appendix D); the velocity is data - noise, with a data = x - s noise or with
     data = a x - s v, noise = s x + a v, where x = (a + s) z and t = a / (a + s).
     """
     scale = state_scales(prediction, times)
     if prediction == NOISE:
-        return 1 / times, -1 / times
+        return -1 / times, -torch.ones_like(times)
     if prediction == V:
-        return (2 * times - 1) * scale**2, -scale
-    return torch.zeros_like(times), -torch.ones_like(times)
+        return -scale, (1 - 2 * times) * scale
+    return -torch.ones_like(times), torch.zeros_like(times)
 
 
 def noise_levels(prediction: str, knots: Tensor) -> Tensor:

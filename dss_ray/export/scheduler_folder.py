@@ -93,24 +93,32 @@ def usage(folder: Path) -> str:
         nfe=len(config["timesteps"]),
         kind=config["prediction_type"],
         guidance="" if isinstance(scale, list) else f", guidance_scale={scale:g}",
-        cautions="".join(f"\nbeware: {caution}" for caution in cautions(config)),
+        cautions="".join(f"\n{caution}" for caution in cautions(config)),
     )
 
 
 def cautions(config: dict[str, Any]) -> list[str]:
     """What the caller of a pipeline with that scheduler has to know besides."""
-    said, guidance, knots = list[str](), config["guidance"], config["table"]["knots"]
+    guidance, knots, model = config["guidance"], config["table"]["knots"], config["model"]
+    flow, said = config["prediction_type"] == predictions.FLOW, list[str]()
     if isinstance(guidance, list):
         scales = ", ".join(f"{scale:g}" for scale in guidance)
         said.append(
             f"its guidance changes from step to step ({scales}), which no argument of a pipeline "
             "does; set it in a callback_on_step_end"
         )
-    elif guidance != 1:
-        said.append("in pipelines of Flux guidance_scale is another one; pass true_cfg_scale there")
-    if config["prediction_type"] == predictions.FLOW and (knots[0] > 0 or knots[-1] < 1):
+    elif flow:
+        said.append(
+            "Flux takes its guidance as true_cfg_scale; guidance_scale is another one there"
+        )
+    if flow and (knots[0] > 0 or knots[-1] < 1):
         said.append(
             f"it runs from t = {knots[0]:g} to {knots[-1]:g}, as on a diffusion, where these "
             "pipelines run from 0 to 1: images will not be those that it was searched for"
+        )
+    if model == "diffusers-dit" or model.startswith("dit-"):
+        said.append(
+            "DiT's pipeline computes what diffusers-dit does with official_times=false, so solvers "
+            "for it are searched with that"
         )
     return said

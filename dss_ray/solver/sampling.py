@@ -60,8 +60,7 @@ def advance(
     """
     for weight, velocity in zip(scalars(row, state), velocities, strict=False):
         state = plus(state, weight, velocity)
-    (weight,) = scalars(start[None], state)
-    return plus(state, weight, origin)
+    return plus(state, start.to(state) if start.requires_grad else float(start), origin)
 
 
 def plus(state: Tensor, weight: Tensor | float, direction: Tensor) -> Tensor:

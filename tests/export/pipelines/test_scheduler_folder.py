@@ -81,7 +81,7 @@ def test_the_lines_that_people_are_shown_sample(euler, flow, tmp_path, self_cont
     assert made == {"guidance": 1.5}
     assert torch.equal(names["pipeline"].scheduler.timesteps, torch.tensor([1000.0, 500.0]))
     assert ("dss_ray" not in usage(folder)) == self_contained
-    assert "in pipelines of Flux guidance_scale is another one" in usage(folder)
+    assert "Flux takes its guidance as true_cfg_scale" in usage(folder)
 
 
 def test_guidance_that_no_argument_gives_is_told(bundle, found, flow, tmp_path):
@@ -95,6 +95,11 @@ def test_guidance_that_no_argument_gives_is_told(bundle, found, flow, tmp_path):
 def test_a_diffusions_table_in_a_flow_is_told(bundle, found, flow, tmp_path):
     folder = export_diffusers(bundle(found(0.006, 0.99), 1.0), tmp_path / "new", pipeline=flow)
     assert "it runs from t = 0.006 to 0.99, as on a diffusion" in usage(folder)
-    assert "beware" not in usage(
-        export_diffusers(bundle(found(0, 1), 1.0), tmp_path / "fit", pipeline=flow)
-    )
+    fit = export_diffusers(bundle(found(0, 1), 1.0), tmp_path / "fit", pipeline=flow)
+    assert "as on a diffusion" not in usage(fit)
+
+
+def test_that_dits_pipeline_is_not_the_official_sampler_is_told(bundle, found, flow, tmp_path):
+    official = bundle(found(0, 1)).model_copy(update={"model": "dit-xl-256"})
+    folder = export_diffusers(official, tmp_path / "new", pipeline=flow)
+    assert "official_times=false" in usage(folder)
