@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +105,8 @@ def run(  # noqa: PLR0917
 
     check_local(parcel.name, jobs)
     if attach:
-        job = running(jobs, parcel.name)
+        job, folder = running(jobs, parcel.name)
+        parcel = replace(parcel, folder=folder)
     else:
         with stage("checking the cluster"):
             lines = preflight(jobs, parcel, nodes)
@@ -136,12 +137,14 @@ def run(  # noqa: PLR0917
     return Result(document, text, code)
 
 
-def running(jobs: "Jobs", name: str) -> str:
-    """The sweep's latest job."""
+def running(jobs: "Jobs", name: str) -> tuple[str, str]:
+    """The sweep's latest job, and its folder on the cluster."""
+    from dss_ray.tune.jobs import FOLDER
+
     found = jobs.latest(name)
     if found is None:
         raise UsageError(f"--attach: no job of a sweep '{name}' on {jobs.address}")
-    return str(found.submission_id)
+    return str(found.submission_id), (found.metadata or {})[FOLDER]
 
 
 def read(space: str, overrides: dict[str, Any]) -> "tuple[SweepSettings, list[str]]":
