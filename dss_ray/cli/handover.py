@@ -12,7 +12,7 @@ from dss_ray.errors import UsageError, require_known
 if TYPE_CHECKING:  # torch is slow to import, and --help needs none of it
     from dss_ray.bundle import Bundle
 
-FORMATS = ("bundle",)
+FORMATS = ("bundle", "diffusers")
 
 
 @verb
@@ -23,9 +23,13 @@ def export(
     nfe: options.ExportNfe = None,
     form: options.Format = "bundle",
     model: options.OfModel = None,
+    pipeline: options.Pipeline = None,
+    self_contained: options.SelfContained = False,
 ) -> Result:
     """Hand on a bundle, or a sweep's best solver at an NFE."""
     require_known("format", form, FORMATS, "--format")
+    if form != "diffusers" and (pipeline or self_contained):
+        raise UsageError("--pipeline and --self-contained belong to --format diffusers")
     from dss_ray.bundle import save_bundle
 
     if Path(source).is_file() or source.endswith(".json"):
@@ -34,10 +38,30 @@ def export(
         bundle = load_solver(source, nfe)
     else:
         bundle = best(source, nfe, model)
+    if form == "diffusers":
+        return to_diffusers(bundle, out, pipeline, self_contained)
     path = bundle_place(bundle, out)
     save_bundle(bundle, path)
     text = f"{path}: {bundle.name}, {bundle.table.nfe} steps, guidance {bundle.guidance}"
     return Result({"path": str(path), "format": form}, text)
+
+
+def to_diffusers(bundle: "Bundle", out: Path, pipeline: str | None, carried: bool) -> Result:
+    """Write the scheduler folder ``out``, and say how to sample with it.
+
+    Raises:
+        UsageError: if no pipeline is named.
+    """
+    if pipeline is None:
+        raise UsageError(
+            "--format diffusers: expected the folder of the pipeline that will sample, for its "
+            "scheduler says how its network is asked; name it by --pipeline FOLDER"
+        )
+    with stage("reading diffusers"):
+        from dss_ray.export.scheduler_folder import export_diffusers, usage
+
+        path = export_diffusers(bundle, out, pipeline=pipeline, self_contained=carried)
+    return Result({"path": str(path), "format": "diffusers"}, usage(path))
 
 
 def best(sweep: str, nfe: int | None, model: str | None) -> "Bundle":
