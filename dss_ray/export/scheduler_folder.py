@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from dss_ray import errors
+from dss_ray import __version__, errors
 from dss_ray.bundle import Bundle
 from dss_ray.errors import UsageError
 from dss_ray.export import predictions
@@ -16,11 +16,14 @@ from dss_ray.solver import sampling, table
 
 CONFIG = "scheduler_config.json"
 CARRIED = "table_scheduler.py"  # the module beside it, of what needs no dss_ray
-HEAD = '''"""The scheduler of a solver that dss_ray found, with all that it needs beside diffusers."""
+HEAD = '''"""TableScheduler of dss_ray {version}, MIT licence: on diffusers and torch alone."""
 
 from __future__ import annotations
-'''  # noqa: E501
-INSIDE = re.compile(r"^from (dss_ray|__future__)\S* import (\([^)]*\)|.*)\n", re.MULTILINE)
+
+{imports}
+'''
+INSIDE = re.compile(r"^from (?:dss_ray|__future__)\S* import (?:\([^)]*\)|.*)\n", re.MULTILINE)
+IMPORT = re.compile(r"^(?:from \S+ )?import .*\n", re.MULTILINE)
 USAGE = """{folder}: {solver}{found}, {nfe} steps for pipelines of '{kind}'{cautions}
     {module} import TableScheduler
     pipeline.scheduler = TableScheduler.from_pretrained({place})
@@ -74,7 +77,10 @@ def module_text() -> str:
     from dss_ray.export import diffusers_scheduler
 
     parts = errors, table, sampling, predictions, diffusers_scheduler
-    return "\n\n".join([HEAD, *(INSIDE.sub("", inspect.getsource(part)) for part in parts)])
+    text = INSIDE.sub("", "\n\n".join(map(inspect.getsource, parts)))
+    imports = "".join(sorted(set(IMPORT.findall(text))))
+    text = HEAD.format(version=__version__, imports=imports) + IMPORT.sub("", text)
+    return re.sub(r"\n{4,}", "\n\n\n", text)
 
 
 def usage(folder: Path) -> str:
