@@ -1,17 +1,13 @@
 """The best solver of a sweep, joined with its figures and the trial that it comes from."""
 
-import logging
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dss_ray.cli.stage import stage
-from dss_ray.errors import FileError, StoreError, UsageError, require_known
+from dss_ray.errors import FileError, UsageError, require_known
 
 if TYPE_CHECKING:  # torch is slow to import, and --help needs none of it
     from dss_ray.bundle import Bundle, Measured
-
-log = logging.getLogger(__name__)
 
 
 def best_solver(sweep: str, nfe: int | None, model: str | None, edited: bool) -> "Bundle":
@@ -21,6 +17,7 @@ def best_solver(sweep: str, nfe: int | None, model: str | None, edited: bool) ->
         UsageError: if there is none, or more than one model to choose from.
     """
     from dss_ray.bundle import SweepProvenance, load_bundle
+    from dss_ray.records.lineage import trial_run
     from dss_ray.records.runs import RUNS
 
     row, folder = best_row(sweep, nfe, model), RUNS / sweep
@@ -32,7 +29,7 @@ def best_solver(sweep: str, nfe: int | None, model: str | None, edited: bool) ->
         model=row["model"],
         trial=row["trial"],
         key=row["key"],
-        mlflow_run=tracked(manifest.get("id"), row["key"]),
+        mlflow_run=trial_run(folder, row["key"]),
     )
     metrics = {} if bundle.edited else figures(row, manifest) | own_rmse(bundle)
     return bundle.model_copy(update={"sweep": origin, "metrics": bundle.metrics | metrics})
@@ -89,17 +86,3 @@ def figures(row: dict[str, Any], manifest: dict[str, Any]) -> "dict[str, Measure
 def own_rmse(bundle: "Bundle") -> "dict[str, Measured]":
     """The rmse that a bundle has, with the number of samples that its row does not tell."""
     return {name: figure for name, figure in bundle.metrics.items() if name == "rmse"}
-
-
-def tracked(sweep: str | None, key: str) -> str | None:
-    """The tracker's run of a trial, if it can tell."""
-    from dss_ray.records.lineage import trial_run
-
-    if sweep is None:
-        return None
-    with stage("looking up the trial's MLflow run"):
-        try:
-            return trial_run(sweep, key)
-        except StoreError as error:
-            log.warning("%s; the solver is exported without its MLflow run", error)
-            return None

@@ -54,7 +54,7 @@ def model_text(bundle: Bundle) -> str:
     if own is None:
         return text
     return (
-        f"{text}, which predicts the {own.prediction} on the path {plain(own.path)}; x_0 is "
+        f"{text}: predicts the {own.prediction}, path {plain(own.path)}; x_0 is "
         f"{own.noise_scale:.9g} times standard normal noise"
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from textwrap import fill, indent
 
-from dss_ray.bundle import Bundle, content_hash
+from dss_ray.bundle import LINEAR, Bundle, content_hash
 from dss_ray.errors import UsageError
 from dss_ray.export.facts import facts, summary
 from dss_ray.export.place import identifier, stem
@@ -76,6 +76,9 @@ def template(name: str) -> tuple[str, str]:
 def described(docstring: str, bundle: Bundle) -> str:
     """The docstring with what there is to say of the solver."""
     said = {"SUMMARY": summary(bundle), "FACTS": facts(bundle), "DISPLAY": stem(bundle)}
+    own = bundle.conventions.model
+    flow = bundle.table.knots[0] == 0 or (own and own.path == LINEAR)
+    said["SIGMAS"] = "flow_sigmas" if flow else "edm_sigmas"
     return re.sub("|".join(said), lambda found: said[found[0]], docstring)
 
 

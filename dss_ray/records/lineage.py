@@ -1,35 +1,28 @@
-"""Where the tracker keeps a trial."""
+"""Which run of the tracker each trial of a sweep has, kept beside the sweep's rows."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Final
 
-from dss_ray.records.mlflow_store import (
-    EXPERIMENT,
-    IDENTITY,
-    KEY,
-    open_client,
-    tracking_uri,
-    translated,
-)
+from dss_ray.bundle import write_whole
+
+TRACKED: Final = "mlflow_runs.json"
 
 
-def trial_run(sweep: str, key: str, uri: str | None = None) -> str | None:
-    """The id of the run of the trial ``key`` in the sweep that has the identity ``sweep``.
+def keep_runs(folder: Path, runs: Mapping[str, str]) -> None:
+    """Write the ids of runs by their trials' keys into a sweep's folder."""
+    write_whole(json.dumps(dict(runs), indent=1) + "\n", folder / TRACKED)
 
-    None where the store has no such run; a store in a file that does not exist is not made.
 
-    Raises:
-        StoreError: if the store cannot be asked.
+def trial_run(folder: Path, key: str) -> str | None:
+    """The id of a trial's run; None where the sweep's folder does not tell.
+
+    The tracker itself is not asked: one that does not answer would take minutes.
     """
-    uri = uri or tracking_uri()
-    address = urlsplit(uri)
-    if address.scheme == "sqlite" and not Path(address.path.removeprefix("/")).exists():
+    try:
+        found = json.loads((folder / TRACKED).read_bytes())
+    except (OSError, ValueError, RecursionError):
         return None
-    with translated(uri):
-        client = open_client(uri)
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-        if experiment is None:
-            return None
-        query = f"tags.`{IDENTITY}` = '{sweep}' AND tags.`{KEY}` = '{key}'"
-        found = client.search_runs([experiment.experiment_id], query, max_results=1)
-    return str(found[0].info.run_id) if found else None
+    run = found.get(key) if isinstance(found, dict) else None
+    return run if isinstance(run, str) else None

@@ -8,8 +8,7 @@ import pytest
 from dss_ray.api import load_solver
 from dss_ray.bundle import Measured, json_schema, load_bundle, save_bundle
 from dss_ray.export.formats import FORMATS
-from dss_ray.records.lineage import trial_run
-from dss_ray.records.mlflow_store import IDENTITY, SweepRecorder
+from dss_ray.records.lineage import TRACKED, keep_runs
 
 SETTINGS = {"evaluation": {"seed": 7, "final_seeds": [1, 2, 3]}}
 
@@ -54,31 +53,14 @@ def test_figures_that_chose_a_solver_are_told_from_fresh_ones(run, night, result
         begun()
 
 
-def test_a_trials_mlflow_run_goes_along(run, night, result):
+def test_a_trials_mlflow_run_goes_along_where_the_sweep_kept_it(run, night, result):
     row = result(4, 1.0)
     night(row)
-    begun("1dea")
-    store = SweepRecorder("night", swept=[], features="digits-cnn", constants={IDENTITY: "1dea"})
-    store.finish(row)
-    made = run("export", "night", "--nfe=4", "-o", "out", "--json").document
-    assert load_bundle(Path(made["path"])).sweep.mlflow_run == store.runs[row.key]
-    assert trial_run("another", row.key) is None
-
-
-def test_a_tracker_that_fails_is_told_and_the_solver_exported(
-    run, night, result, monkeypatch, caplog
-):
-    night(result(4, 1.0))
-    begun()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://user:secret@127.0.0.1:1/none")
-    ended = run("export", "night", "--nfe=4", "-o", "out", "--json")
-    assert ended.code == 0 and load_bundle(Path(ended.document["path"])).sweep.mlflow_run is None
-    assert "without its MLflow run" in caplog.text and "secret" not in caplog.text
-
-
-def test_no_store_is_made_by_looking_for_a_run(run):
-    assert trial_run("c0ffee", "key") is None
-    assert list(Path().iterdir()) == []
+    keep_runs(Path("runs/night"), {row.key: "f00d"})
+    for kept in ("f00d", None):
+        made = run("export", "night", "--nfe=4", "-o", "out", "--json").document
+        assert load_bundle(Path(made["path"])).sweep.mlflow_run == kept
+        Path("runs/night", TRACKED).write_text("[]")
 
 
 def test_export_lists_the_step_counts_that_a_sweep_has(run, night, result):

@@ -63,6 +63,12 @@ def model(request):
     return MODELS[request.param]
 
 
+@pytest.fixture(params=["vp", "edm"])
+def diffusion(request):
+    """A model whose sampling starts at a finite sigma."""
+    return MODELS[request.param]
+
+
 def random_table(model, nfe, seed):
     """A table of the whole space on the model's time range, its query times beside its knots."""
     draw = torch.Generator().manual_seed(seed)

@@ -104,20 +104,18 @@ def test_the_node_draws_the_samples_of_the_packages_own_loop(node, model, tables
     assert (drawn - expected).abs().max() < 1e-6 * drawn.abs().max()
 
 
-def test_a_models_own_largest_sigma_is_met_exactly(node, model, tables):
+def test_a_models_own_largest_sigma_is_met_exactly(node, diffusion, tables):
     """There ComfyUI scales the noise of VP models as at their end, whatever was rounded."""
-    if not hasattr(model, "path"):
-        pytest.skip("flows start at sigma 1")
-    largest = (1 - model.t_min) / model.t_min * 1.0003
-    _, sigmas = offered(node(tables(model, 3, 0), model), EPS(largest))
+    largest = (1 - diffusion.t_min) / diffusion.t_min * 1.0003
+    sampler, sigmas = offered(node(tables(diffusion, 3, 0), diffusion), EPS(largest))
     assert sigmas[0] == torch.tensor(largest)
+    noise = torch.zeros(1, *diffusion.sample_shape)
+    assert sampler.sample(denoised(diffusion), EPS(largest), sigmas, noise).isfinite().all()
 
 
-def test_a_model_of_less_noise_is_refused(node, model, tables):
-    if not hasattr(model, "path"):
-        pytest.skip("flows start at sigma 1")
+def test_a_model_of_less_noise_is_refused(node, diffusion, tables):
     with pytest.raises(ValueError, match=r"this model knows 14\.6 at most"):
-        offered(node(tables(model, 3, 0), model), EPS(14.6))
+        offered(node(tables(diffusion, 3, 0), diffusion), EPS(14.6))
 
 
 def test_nodes_of_different_solvers_have_different_names(bundles, tables, model, tmp_path, load):

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from dss_ray.bundle import content_hash
+from dss_ray.bundle import Measured, content_hash
 from dss_ray.export.formats import export_standalone
 from dss_ray.models.gaussian import plane
 from dss_ray.models.guidance import guide_steps
@@ -102,8 +102,10 @@ def test_a_prediction_of_another_kind_is_refused(tables, bundles, noise, tmp_pat
 
 
 def test_the_docstring_says_what_the_solver_is(tables, bundles, tmp_path, model):
-    bundle = bundles(tables(model, 4, 0), model, guidance=1.25)
+    figures = {"rmse": Measured.of([0.25, 0.75])}
+    bundle = bundles(tables(model, 4, 0), model, guidance=1.25, metrics=figures)
     said = ast.get_docstring(ast.parse(export_standalone(bundle, tmp_path).read_text()))
     assert said.startswith("whole-4: a solver of 4 steps for two.\n\n")
     known = "4 network queries", "1.25", f"weights {model.fingerprint[:12]}", content_hash(bundle)
-    assert [part for part in (*known, "2026-11-01 by dss_ray 0.1.0") if part not in said] == []
+    known = *known, "rmse 0.5 ± 0.354", "2026-11-01 by dss_ray 0.1.0"
+    assert [part for part in known if part not in said] == []

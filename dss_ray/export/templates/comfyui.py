@@ -19,12 +19,13 @@ from dss_ray.export.templates.k_diffusion import NAME, edm_sigmas, flow_sigmas, 
 
 NODE = "dss_euler_1"
 DISPLAY = "euler-1"
+ABOUT = __doc__
 
 
 class Solver:
     """Offers the solver as a SAMPLER, and its SIGMAS in the convention of the model."""
 
-    DESCRIPTION = DISPLAY
+    DESCRIPTION = ABOUT
     CATEGORY = "sampling/custom_sampling"
     RETURN_TYPES = ("SAMPLER", "SIGMAS")
     FUNCTION = "solver"

@@ -7,13 +7,13 @@ A sampler of k-diffusion's calling convention, on torch alone, for denoisers of 
     edm     x = data + sigma * noise: EDM's, and those of k-diffusion's wrappers
     flow    x = (1 - sigma) * data + sigma * noise: SD3, Flux and ComfyUI's other flow models
 
-    sigmas = edm_sigmas()  # or flow_sigmas()
+    sigmas = SIGMAS()
     x = torch.randn(8, *shape) * sigmas[0]
     data = sample_dss(model, x, sigmas, extra_args)  # model(x, sigma, **extra_args) -> denoised
 
-The sigmas are the solver's own and say which kind the denoiser is of; others are refused. x is
-returned at the last of them. Guidance is the denoiser's: give it the scale above. Where a noise
-predictor (VP, DDPM) starts at its last step, x is sqrt(1 + sigma^2) times standard normal.
+The sigmas are the solver's own, ``edm_sigmas`` or ``flow_sigmas``, and say which kind the denoiser
+is of; others are refused. x is returned at the last of them. Guidance is up to the denoiser: give
+it the scale above. Noise predictors (VP, DDPM) start at sqrt(1 + sigma^2) times standard normal.
 """
 
 from collections.abc import Callable
