@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dss_ray.cli import options
-from dss_ray.cli.place import bundle_place
+from dss_ray.cli.best import best_solver
 from dss_ray.cli.stage import stage
 from dss_ray.cli.verb import Result, verb
 from dss_ray.errors import UsageError, require_known
@@ -12,7 +12,7 @@ from dss_ray.errors import UsageError, require_known
 if TYPE_CHECKING:  # torch is slow to import, and --help needs none of it
     from dss_ray.bundle import Bundle
 
-FORMATS = ("bundle", "diffusers")
+DIFFUSERS = "diffusers"  # the one format that depends on who will sample
 
 
 @verb
@@ -25,23 +25,22 @@ def export(
     model: options.OfModel = None,
     pipeline: options.Pipeline = None,
     self_contained: options.SelfContained = False,
+    edited: options.Edited = False,
 ) -> Result:
-    """Hand on a bundle, or a sweep's best solver at an NFE."""
-    require_known("format", form, FORMATS, "--format")
-    if form != "diffusers" and (pipeline or self_contained):
+    """Hand on a bundle, or a sweep's best solver at an NFE, in the form of a tool."""
+    if form != DIFFUSERS and (pipeline or self_contained):
         raise UsageError("--pipeline and --self-contained belong to --format diffusers")
-    from dss_ray.bundle import save_bundle
-
-    if Path(source).is_file() or source.endswith(".json"):
+    with stage(f"reading {source}"):
         from dss_ray.api import load_solver
+        from dss_ray.export.formats import FORMATS
 
-        bundle = load_solver(source, nfe)
-    else:
-        bundle = best(source, nfe, model)
-    if form == "diffusers":
+        require_known("format", form, [*FORMATS, DIFFUSERS], "--format")
+        single = Path(source).is_file() or source.endswith(".json")
+        bundle = load_solver(source, nfe, edited=edited) if single else None
+    bundle = bundle or best_solver(source, nfe, model, edited)
+    if form == DIFFUSERS:
         return to_diffusers(bundle, out, pipeline, self_contained)
-    path = bundle_place(bundle, out)
-    save_bundle(bundle, path)
+    path = FORMATS[form](bundle, out)
     text = f"{path}: {bundle.name}, {bundle.table.nfe} steps, guidance {bundle.guidance}"
     return Result({"path": str(path), "format": form}, text)
 
@@ -62,36 +61,6 @@ def to_diffusers(bundle: "Bundle", out: Path, pipeline: str | None, carried: boo
 
         path = export_diffusers(bundle, out, pipeline=pipeline, self_contained=carried)
     return Result({"path": str(path), "format": "diffusers"}, usage(path))
-
-
-def best(sweep: str, nfe: int | None, model: str | None) -> "Bundle":
-    """The best searched solver of a sweep, with its figures.
-
-    Raises:
-        UsageError: if there is none, or more than one model to choose from.
-    """
-    from dss_ray.bundle import load_bundle
-    from dss_ray.records.leaderboard import leaderboard_rows
-    from dss_ray.records.rows import distance_name
-    from dss_ray.records.runs import RUNS, sweep_rows
-
-    board = [row for row in leaderboard_rows(sweep_rows(RUNS, sweep)) if row["searched"]]
-    models = sorted({row["model"] for row in board})
-    if model is not None:
-        require_known("model", model, models, f"sweep '{sweep}'")
-    elif len(models) > 1:
-        raise UsageError(f"sweep '{sweep}': choose one of its models by --model, {models}")
-    mine = [row for row in board if model in (None, row["model"])]
-    chosen = [row for row in mine if row["nfe"] == nfe]
-    if not chosen:
-        found = ", ".join(str(row["nfe"]) for row in mine) or "none yet"
-        wanted = "no --nfe" if nfe is None else f"--nfe {nfe}"
-        raise UsageError(f"sweep '{sweep}': got {wanted}; it has searched solvers of NFE {found}")
-    row = chosen[0]
-    figures = {distance_name(row["features"]): row["fid"], "rmse": row["rmse"]}
-    bundle = load_bundle(RUNS / sweep / row["bundle"])
-    known = {name: figure for name, figure in figures.items() if figure is not None}
-    return bundle.model_copy(update={"metrics": bundle.metrics | known})
 
 
 @verb

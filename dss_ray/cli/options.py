@@ -85,7 +85,13 @@ SchemaKind = Annotated[str, Argument(help="bundle, or space for a sweep's YAML f
 Source = Annotated[str, Argument(help="A sweep in ./runs, or a bundle file.")]
 Folder = Annotated[Path, Option("-o", "--out", help="Folder to write into.")]
 ExportNfe = Annotated[int | None, Option("--nfe", min=1, help="Of a sweep, the best with so many.")]
-Format = Annotated[str, Option("--format", help="bundle or diffusers.")]
+Format = Annotated[
+    str, Option("--format", help="bundle, standalone, k-diffusion, comfyui or diffusers.")
+]
+Edited = Annotated[
+    bool,
+    Option("--edited", help="Take a bundle that was changed by hand, without its figures."),
+]
 OfModel = Annotated[str | None, Option("--model", help="One of a sweep's models.")]
 Pipeline = Annotated[
     str | None,

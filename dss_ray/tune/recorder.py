@@ -15,6 +15,7 @@ from torch import Tensor
 from dss_ray.bundle import Bundle, load_bundle, write_bundle
 from dss_ray.config.sweep import SweepSettings
 from dss_ray.errors import StoreError
+from dss_ray.records.lineage import keep_runs
 from dss_ray.records.mlflow_store import IDENTITY, SweepRecorder
 from dss_ray.records.plots import plot_history, plot_samples, plot_solver
 from dss_ray.records.rows import Row, append_row, read_rows
@@ -165,6 +166,7 @@ class Recorder:
 
         def finish() -> None:
             self.opened.close(rows, files=[manifest], interrupted=interrupted)
+            keep_runs(self.folder, self.opened.runs)
 
         self.tasks.put(partial(self.stored, finish, at_once=True))
         self.tasks.put(None)

@@ -32,6 +32,7 @@ def test_a_sweep_goes_on_after_the_head_of_its_cluster_has_started_again(
 ):
     outside = {"RAY_REDIS_ADDRESS": redis, "RAY_external_storage_namespace": "restart"}
     outside["PGPASSWORD"] = "s3cr3t/w:rd"
+    patience = {"RAY_gcs_rpc_server_reconnect_timeout_s": "600"}  # Ray's own minute may be short
     (tmp_path / "space.yaml").write_text(SPACE)
     slow_model(tmp_path)
     shared = tmp_path / "shared"
@@ -41,7 +42,7 @@ def test_a_sweep_goes_on_after_the_head_of_its_cluster_has_started_again(
         stores = {"DSS_RAY_STORAGE": f"postgresql://owner@{address}"}
         stores["MLFLOW_TRACKING_URI"] = tracker
         cluster.head(through=APART, **outside)
-        cluster.add(NODE)
+        cluster.add(NODE, **patience)
         identity = cluster.living()[NODE]
         with (tmp_path / "err").open("w") as err:
             launch = subprocess.Popen(
