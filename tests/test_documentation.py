@@ -61,11 +61,12 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the pages say to write: a model of one's own and a space."""
+    """A folder with what the README says to write: a model, an objective, a space."""
     folder, page = tmp_path_factory.mktemp("reader"), TEXTS[0].read_text()
-    (model,) = [text for text in blocks(page, "python") if text.startswith("# my_model.py")]
+    for text in blocks(page, "python"):
+        if name := re.match(r"# (my_\w+\.py)\n", text):
+            (folder / name[1]).write_text(text)
     space = next(text for text in blocks(page, "yaml") if "models: [digits-sit]" in text)
-    (folder / "my_model.py").write_text(model)
     few = "evaluation: {samples: 250, final_samples: 250, final_seeds: [1, 2]}\n"
     (folder / "my_space.yaml").write_text(space + few)
     (folder / "pictures").mkdir()
