@@ -49,8 +49,12 @@ def to_diffusers(bundle: "Bundle", out: Path, pipeline: str | None, carried: boo
     """Write the scheduler folder ``out``, and say how to sample with it.
 
     Raises:
-        UsageError: if no pipeline is named.
+        UsageError: if no pipeline is named, here or by the sweep that searched on it.
     """
+    from dss_ray.models.spec import parse_spec
+
+    name, known = parse_spec(bundle.sweep.model if bundle.sweep else bundle.model)
+    pipeline = pipeline or (known.get("folder") if name.startswith("diffusers-") else None)
     if pipeline is None:
         raise UsageError(
             "--format diffusers: expected the folder of the pipeline that will sample, for its "
@@ -60,7 +64,7 @@ def to_diffusers(bundle: "Bundle", out: Path, pipeline: str | None, carried: boo
         from dss_ray.export.scheduler_folder import export_diffusers, usage
 
         path = export_diffusers(bundle, out, pipeline=pipeline, self_contained=carried)
-    return Result({"path": str(path), "format": "diffusers"}, usage(path))
+    return Result({"path": str(path), "format": DIFFUSERS}, usage(bundle, path))
 
 
 @verb

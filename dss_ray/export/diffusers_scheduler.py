@@ -45,7 +45,6 @@ class TableScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         timesteps: (N,) float32, on the device of ``set_timesteps``.
         sigmas: (N + 1,) float32, the noise levels at the table's knots.
         init_noise_sigma: what pipelines multiply standard normal noise with.
-        order: steps per timestep.
 
     Raises:
         UsageError: a ValueError, if the settings are no valid table of such a network.
@@ -140,8 +139,7 @@ class TableScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         Raises:
             UsageError: for another number of steps, or other times.
         """
-        nfe = self.table.nfe
-        own = self.own_times.float()
+        nfe, own = self.table.nfe, self.own_times.float()
         levels = torch.linspace(1, 1 / nfe, nfe), self.sigmas[:-1], self.sigmas
         if num_inference_steps not in (None, nfe):
             raise self.refusal(f"num_inference_steps={num_inference_steps}")
@@ -149,8 +147,7 @@ class TableScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
             raise self.refusal(f"{len(timesteps)} timesteps")
         if sigmas is not None and not any(same(sigmas, known) for known in levels):
             raise self.refusal(f"{len(sigmas)} sigmas")
-        self.timesteps, self.num_inference_steps = own.to(device), nfe
-        self.step_index = 0
+        self.timesteps, self.step_index = own.to(device), 0
         self.origin: Tensor | None = None
         self.velocities: list[Tensor] = []  # without the factors that ``increments`` hold
         self.model_input: Tensor | None = None
@@ -199,7 +196,7 @@ class TableScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         sample: Tensor,
         return_dict: bool = True,
     ) -> SchedulerOutput | tuple[Tensor, ...]:
-        """The state at the next knot, computed in float32 at least.
+        """The state (B, ...) at the next knot, as ``sample``, computed in float32 at least.
 
         Args:
             model_output: (B, ...), what the network predicts.
@@ -207,16 +204,15 @@ class TableScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
             sample: (B, ...), the state, before or after ``scale_model_input``.
             return_dict: whether to return a ``SchedulerOutput``, else a tuple.
 
-        Returns:
-            the state (B, ...), of the dtype of ``sample``.
-
         Raises:
             UsageError: if all steps are done, or ``scale_model_input`` was needed.
         """
         index = self.current()
         wide = torch.promote_types(sample.dtype, torch.float32)
         state = scaled(sample.to(wide), 1 / self.sample_scale(index, sample))
-        self.velocities.append(plus(model_output.to(wide), self.state_weights[index], state))
+        weight = self.state_weights[index]
+        output = model_output.to(wide, copy=weight == 0)  # a compiled network writes there again
+        self.velocities.append(plus(output, weight, state))
         self.origin = state if self.origin is None else self.origin
         state = advance(state, self.origin, self.velocities, *self.increments[index])
         state = scaled(state, self.scales[index + 1]).to(sample.dtype)

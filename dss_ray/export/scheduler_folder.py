@@ -5,7 +5,6 @@ import json
 import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from dss_ray import __version__, errors
 from dss_ray.bundle import Bundle
@@ -83,10 +82,10 @@ def module_text() -> str:
     return re.sub(r"\n{4,}", "\n\n\n", text)
 
 
-def usage(folder: Path) -> str:
-    """What a folder of ``export_diffusers`` holds, and the Python lines that sample with it."""
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    place, scale = json.dumps(str(folder)), config["guidance"]
+def usage(bundle: Bundle, folder: Path) -> str:
+    """What ``export_diffusers`` wrote, and the Python lines that sample with it."""
+    kind = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["prediction_type"]
+    place, scale = json.dumps(str(folder)), bundle.guidance
     module = "from dss_ray.export.diffusers_scheduler"
     if (folder / CARRIED).exists():
         module = f"import sys\n    sys.path.append({place})\n    from {Path(CARRIED).stem}"
@@ -94,21 +93,21 @@ def usage(folder: Path) -> str:
         folder=folder,
         place=place,
         module=module,
-        solver=config["solver"],
-        found=f", found on {config['model']}" if config["model"] else "",
-        nfe=len(config["timesteps"]),
-        kind=config["prediction_type"],
-        guidance="" if isinstance(scale, list) else f", guidance_scale={scale:g}",
-        cautions="".join(f"\n{caution}" for caution in cautions(config)),
+        solver=bundle.name,
+        found=f", found on {bundle.model}" if bundle.model else "",
+        nfe=bundle.table.nfe,
+        kind=kind,
+        guidance="" if isinstance(scale, tuple) else f", guidance_scale={scale:g}",
+        cautions="".join(f"\n{caution}" for caution in cautions(bundle, kind)),
     )
 
 
-def cautions(config: dict[str, Any]) -> list[str]:
-    """What the caller of a pipeline with that scheduler has to know besides."""
-    guidance, knots, model = config["guidance"], config["table"]["knots"], config["model"]
-    flow, said = config["prediction_type"] == predictions.FLOW, list[str]()
-    if isinstance(guidance, list):
-        scales = ", ".join(f"{scale:g}" for scale in guidance)
+def cautions(bundle: Bundle, prediction: str) -> list[str]:
+    """What the caller of a pipeline of that prediction has to know besides."""
+    flow, said = prediction == predictions.FLOW, list[str]()
+    first, last = float(bundle.table.knots[0]), float(bundle.table.knots[-1])
+    if isinstance(bundle.guidance, tuple):
+        scales = ", ".join(f"{scale:g}" for scale in bundle.guidance)
         said.append(
             f"its guidance changes from step to step ({scales}), which no argument of a pipeline "
             "does; set it in a callback_on_step_end"
@@ -117,14 +116,14 @@ def cautions(config: dict[str, Any]) -> list[str]:
         said.append(
             "Flux takes its guidance as true_cfg_scale; guidance_scale is another one there"
         )
-    if flow and (knots[0] > 0 or knots[-1] < 1):
+    if flow and (first > 0 or last < 1):
         said.append(
-            f"it runs from t = {knots[0]:g} to {knots[-1]:g}, as on a diffusion, where these "
-            "pipelines run from 0 to 1: images will not be those that it was searched for"
+            f"it runs from t = {first:g} to {last:g}, as on a diffusion, where these pipelines run "
+            "from 0 to 1: images will not be those that it was searched for"
         )
-    if model == "diffusers-dit" or model.startswith("dit-"):
+    if bundle.conventions.model and bundle.conventions.model.guided_channels:
         said.append(
-            "DiT's pipeline computes what diffusers-dit does with official_times=false, so solvers "
-            "for it are searched with that"
+            "it was searched as official samplers guide, a part of the channels, and pipelines "
+            "guide all; for DiT's pipeline search on diffusers-dit with official_times=false"
         )
     return said

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from dss_ray.api import load_solver
-from dss_ray.bundle import load_bundle, save_bundle
+from dss_ray.bundle import SweepProvenance, load_bundle, save_bundle
 
 
 @pytest.fixture
@@ -50,3 +50,12 @@ def test_wrong_places_end_with_2_and_are_named(run, solver, options, said):
 def test_options_of_a_pipeline_belong_to_its_format(run, solver):
     ended = run("export", "ab2.json", "-o", "new", "--pipeline", "pipeline")
     assert ended.code == 2 and "--format diffusers" in ended.sentence
+
+
+def test_a_sweep_knows_the_pipeline_that_it_searched_on(run, solver):
+    origin = {"name": "night", "id": None, "trial": 1, "key": "k", "mlflow_run": None}
+    model = "diffusers-sd3?folder=pipeline&prompts=some"
+    sweep = SweepProvenance(model=model, **origin)
+    save_bundle(load_solver("ab2", 4).model_copy(update={"sweep": sweep}), Path("swept.json"))
+    assert run("export", "swept.json", "--format=diffusers", "-o", "new").code == 0
+    assert Path("new/scheduler_config.json").is_file()

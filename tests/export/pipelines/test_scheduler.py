@@ -174,6 +174,19 @@ def test_a_pipeline_may_edit_the_state_between_steps(make):
     assert torch.allclose(ends[1] - ends[0], torch.ones(SHAPE), atol=1e-6)
 
 
+@pytest.mark.parametrize("prediction", ["flow_prediction", "epsilon", "v_prediction"])
+def test_a_network_may_write_all_outputs_to_one_place(make, prediction):
+    """A network that was compiled to CUDA graphs does."""
+    buffer = torch.empty(SHAPE)
+
+    def network(x, timestep):
+        return buffer.copy_(pull(x, timestep))
+
+    middle = classical_table("ab2", torch.tensor([0.3, 0.4, 0.5, 0.6, 0.7]).double())
+    ends = [run(make(middle, prediction), noise(), one) for one in (pull, network)]
+    assert torch.equal(*ends)
+
+
 def test_a_single_steps_end_is_its_prediction_of_the_data(make):
     """PixArt's pipeline takes the second of a tuple where there is one step."""
     scheduler, x = make(classical_table("euler", make_grid("uniform", 1))), noise()

@@ -8,6 +8,7 @@ import diffusers
 import pytest
 import torch
 
+from dss_ray.bundle import conventions_of
 from dss_ray.errors import FileError, UsageError
 from dss_ray.export.scheduler_folder import export_diffusers, module_text, usage
 from dss_ray.solver.classical import classical_table
@@ -68,7 +69,7 @@ def test_the_lines_that_people_are_shown_sample(euler, flow, tmp_path, self_cont
     monkeypatch.delitem(sys.modules, "table_scheduler", raising=False)
     folder = tmp_path / 'a "quoted" name'
     export_diffusers(euler, folder, pipeline=flow, self_contained=self_contained)
-    lines = [line.strip() for line in usage(folder).splitlines() if line.startswith("    ")]
+    lines = [line.strip() for line in usage(euler, folder).splitlines() if line.startswith("    ")]
     made = {}
 
     class Pipeline(SimpleNamespace):
@@ -80,26 +81,42 @@ def test_the_lines_that_people_are_shown_sample(euler, flow, tmp_path, self_cont
     exec("\n".join(lines).replace("...", "None"), names)  # noqa: S102
     assert made == {"guidance": 1.5}
     assert torch.equal(names["pipeline"].scheduler.timesteps, torch.tensor([1000.0, 500.0]))
-    assert ("dss_ray" not in usage(folder)) == self_contained
-    assert "Flux takes its guidance as true_cfg_scale" in usage(folder)
+    assert ("dss_ray" not in usage(euler, folder)) == self_contained
+    assert "Flux takes its guidance as true_cfg_scale" in usage(euler, folder)
 
 
-def test_guidance_that_no_argument_gives_is_told(bundle, found, flow, tmp_path):
-    folder = export_diffusers(
-        bundle(found(0, 1, nfe=2), (1.0, 2.5)), tmp_path / "new", pipeline=flow
-    )
-    assert "changes from step to step (1, 2.5)" in usage(folder)
-    assert "num_inference_steps=2)" in usage(folder)
+@pytest.fixture
+def told(bundle, flow, tmp_path):
+    """What is said of a table for a flow."""
+
+    def export(table, guidance=1.0, **change):
+        solver = bundle(table, guidance).model_copy(update=change)
+        return usage(solver, export_diffusers(solver, tmp_path / "new", pipeline=flow))
+
+    return export
 
 
-def test_a_diffusions_table_in_a_flow_is_told(bundle, found, flow, tmp_path):
-    folder = export_diffusers(bundle(found(0.006, 0.99), 1.0), tmp_path / "new", pipeline=flow)
-    assert "it runs from t = 0.006 to 0.99, as on a diffusion" in usage(folder)
-    fit = export_diffusers(bundle(found(0, 1), 1.0), tmp_path / "fit", pipeline=flow)
-    assert "as on a diffusion" not in usage(fit)
+def test_guidance_that_no_argument_gives_is_told(told, found):
+    text = told(found(0, 1, nfe=2), (1.0, 2.5))
+    assert "changes from step to step (1, 2.5)" in text
+    assert "num_inference_steps=2)" in text
 
 
-def test_that_dits_pipeline_is_not_the_official_sampler_is_told(bundle, found, flow, tmp_path):
-    official = bundle(found(0, 1)).model_copy(update={"model": "dit-xl-256"})
-    folder = export_diffusers(official, tmp_path / "new", pipeline=flow)
-    assert "official_times=false" in usage(folder)
+def test_a_diffusions_table_in_a_flow_is_told(told, found):
+    assert "it runs from t = 0.006 to 0.99, as on a diffusion" in told(found(0.006, 0.99))
+
+
+def test_a_flows_table_in_a_flow_needs_no_caution(told, found):
+    assert told(found(0, 1)).count("\n") == 4
+
+
+def test_that_dits_pipeline_is_not_the_official_sampler_is_told(told, found):
+    table = found(0, 1)
+    official = conventions_of(GuidedInPart(), table)
+    assert "official_times=false" in told(table, conventions=official)
+
+
+class GuidedInPart:
+    """What conventions need of a model that guides three channels."""
+
+    t_min, t_max, guided_channels = 0.0, 1.0, 3
