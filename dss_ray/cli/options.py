@@ -86,13 +86,20 @@ Source = Annotated[str, Argument(help="A sweep in ./runs, or a bundle file.")]
 Folder = Annotated[Path, Option("-o", "--out", help="Folder to write into.")]
 ExportNfe = Annotated[int | None, Option("--nfe", min=1, help="Of a sweep, the best with so many.")]
 Format = Annotated[
-    str, Option("--format", help="bundle (JSON), standalone, k-diffusion or comfyui (Python).")
+    str, Option("--format", help="bundle, standalone, k-diffusion, comfyui or diffusers.")
 ]
 Edited = Annotated[
     bool,
     Option("--edited", help="Take a bundle that was changed by hand, without its figures."),
 ]
 OfModel = Annotated[str | None, Option("--model", help="One of a sweep's models.")]
+Pipeline = Annotated[
+    str | None,
+    Option(help="For diffusers: folder of the pipeline that will sample, or of its scheduler."),
+]
+SelfContained = Annotated[
+    bool, Option("--self-contained", help="For diffusers: add a module that needs no dss_ray.")
+]
 Images = Annotated[Path, Argument(help="A folder of PNGs, or a .npy or .npz of uint8 images.")]
 Features = Annotated[
     str, Option(help="digits-cnn, inception?path=FILE, or package.module:callable.")

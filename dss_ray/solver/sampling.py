@@ -59,10 +59,15 @@ def advance(
         row: (N,) or longer than ``velocities``, differences of velocity weights.
     """
     for weight, velocity in zip(scalars(row, state), velocities, strict=False):
-        if isinstance(weight, Tensor) or weight != 0:
-            state = state + weight * velocity
-    (weight,) = scalars(start[None], state)
-    return state + weight * origin if isinstance(weight, Tensor) or weight != 0 else state
+        state = plus(state, weight, velocity)
+    return plus(state, start.to(state) if start.requires_grad else float(start), origin)
+
+
+def plus(state: Tensor, weight: Tensor | float, direction: Tensor) -> Tensor:
+    """``state + weight * direction``, in one pass over memory where the weight is a number."""
+    if isinstance(weight, Tensor):
+        return state + weight * direction
+    return torch.add(state, direction, alpha=weight) if weight != 0 else state
 
 
 def scalars(coefficients: Tensor, like: Tensor) -> Sequence[Tensor | float]:
