@@ -1,9 +1,7 @@
-"""How a row looks as a run of the tracker: its name, figures, losses, and the view of a sweep."""
+"""How a row looks as a run of the tracker: its name, figures and curves."""
 
-import json
 import math
 import re
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +16,6 @@ COSTS = (
     "network_seconds",
     "worker_seconds",
 )
-FINISHED = 'tags.kind = "searched" AND attributes.status = "FINISHED"'
 LOSSES = 500  # at most so many per run; a batch takes 1000 metrics
 History = Mapping[str, Sequence[tuple[int, float]]]
 
@@ -80,26 +77,3 @@ def front_points(board: Sequence[Mapping[str, Any]]) -> list[tuple[str, float, i
         for e in board
         if e["fid"] is not None
     ]
-
-
-def saved_view(name: str, features: str, swept: Sequence[str]) -> str:
-    """A saved view of MLflow's runs page: the sweep's finished trials, best first.
-
-    The page itself shows neither parameters nor metrics until one picks them column by column, and
-    comparing a selection that holds a failed trial or the parent plots no metric at all.
-    """
-    fid = distance_metric(features)
-    metrics = [f"metrics.`{metric}`" for metric in (fid, f"{fid}_fresh", *FIGURES)]
-    state = {
-        "searchFilter": f'tags.`dss.sweep` = "{name}" AND {FINISHED}',
-        "orderByKey": f"metrics.`{fid}`",
-        "orderByAsc": True,
-        "selectedColumns": [
-            "attributes.`Description`",
-            *metrics,
-            *(f"params.`{p}`" for p in swept),
-        ],
-    }
-    now = int(time.time() * 1000)
-    view = {"name": f"{name}: finished trials", "createdAt": now, "updatedAt": now}
-    return json.dumps(view | {"state": json.dumps(state)})

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from dss_ray.errors import StoreError, UsageError
-from dss_ray.records.mlflow_store import (
+from dss_ray.records.mlflow.store import (
     open_client,
     open_experiment,
     tracking_uri,

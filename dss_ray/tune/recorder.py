@@ -15,7 +15,8 @@ from torch import Tensor
 from dss_ray.bundle import Bundle, load_bundle, write_bundle
 from dss_ray.config.sweep import SweepSettings
 from dss_ray.errors import StoreError
-from dss_ray.records.mlflow_store import IDENTITY, SweepRecorder
+from dss_ray.records.mlflow.recorder import IDENTITY, SweepRecorder
+from dss_ray.records.mlflow.registry import Registered
 from dss_ray.records.plots import plot_history, plot_samples, plot_solver
 from dss_ray.records.rows import Row, append_row, read_rows
 from dss_ray.tune.folder import MANIFEST, identity
@@ -39,6 +40,10 @@ class Recorder:
         folder: ``runs/NAME``.
         settings: of the sweep.
         resume: whether the folder holds an earlier run of it.
+
+    Attributes:
+        registered: once it is closed, the solvers that are better than every classical one, as
+            model versions in MLflow.
     """
 
     def __init__(self, folder: Path, settings: SweepSettings, resume: bool) -> None:
@@ -46,6 +51,7 @@ class Recorder:
         self.path = folder / "rows.jsonl"
         self.rows = {row.identity: row for row in read_rows(self.path)}
         self.store: SweepRecorder | None = None
+        self.registered: list[Registered] = []
         self.failure: StoreError | None = None
         self.again_at = 0.0  # monotonic time at which a failed store is tried again
         self.tasks = queue.SimpleQueue[Callable[[], None] | None]()
@@ -147,15 +153,17 @@ class Recorder:
         if row.bundle:
             bundle = load_bundle(self.folder / row.bundle)
             history = bundle.search.history if bundle.search else {}
-            files = sorted((self.folder / row.bundle).parent.iterdir()) if not row.final else []
+            files = sorted((self.folder / row.bundle).parent.iterdir())
         self.opened.finish(row, history, files)
 
     def close(self, interrupted: bool) -> None:
-        """Finish what is queued and close the parent run; say so if MLflow could not be written."""
+        """Finish what is queued, register champions; say so if MLflow could not be written."""
         rows, manifest = list(self.rows.values()), self.folder / MANIFEST
 
         def finish() -> None:
             self.opened.close(rows, files=[manifest], interrupted=interrupted)
+            if not interrupted:
+                self.registered = self.opened.register(rows, self.folder)
 
         self.tasks.put(partial(self.stored, finish, at_once=True))
         self.tasks.put(None)

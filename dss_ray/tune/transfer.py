@@ -16,7 +16,7 @@ from dss_ray.evaluation.judge import Judge
 from dss_ray.models.guidance import guide
 from dss_ray.models.protocol import VelocityModel
 from dss_ray.models.zoo import load_model
-from dss_ray.records.mlflow_store import IDENTITY, SweepRecorder
+from dss_ray.records.mlflow.recorder import IDENTITY, SweepRecorder
 from dss_ray.records.rows import Row, append_row, read_rows
 from dss_ray.records.runs import ROWS_FILE
 from dss_ray.records.transfer import METRICS, SOURCE

@@ -11,7 +11,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from dss_ray.errors import DssError, StoreError
-from dss_ray.records.mlflow_store import SweepRecorder, tracking_uri
+from dss_ray.records.mlflow.recorder import SweepRecorder
+from dss_ray.records.mlflow.store import tracking_uri
 
 PARAMS = {"nfe": 5, "method": "gradient", "guidance": 1.5}
 
@@ -193,7 +194,7 @@ def test_no_error_shows_a_password(scheme):
 
 def test_first_use_is_silent(tmp_path):
     code = (
-        "from dss_ray.records.mlflow_store import SweepRecorder as S;"
+        "from dss_ray.records.mlflow.recorder import SweepRecorder as S;"
         "S('s', swept=[], features='f', constants={}).close([])"
     )
     environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
@@ -206,7 +207,7 @@ def test_first_use_is_silent(tmp_path):
 
 def test_importing_records_does_not_import_mlflow_or_matplotlib():
     code = (
-        "import sys, dss_ray.records.mlflow_store, dss_ray.records.ui;"
+        "import sys, dss_ray.records.mlflow.recorder, dss_ray.records.ui;"
         "assert not {'mlflow', 'matplotlib', 'sqlalchemy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
