@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import signal
@@ -19,6 +20,25 @@ from dss_ray.records.rows import Row
 
 PASSWORD = "s3cr3t/w:rd"
 QUOTED = "s3cr3t%2Fw%3Ard"
+SLOW_MODEL = """
+import time
+
+from dss_ray import load_model
+
+
+class Slow:
+    name, sample_shape, num_classes = "slow", (1, 8, 8), 10
+    t_min, t_max, fingerprint, features = 0.0, 1.0, "slow-1", "digits-cnn"
+    guided_channels = None
+
+    def __init__(self):
+        self.model = load_model("digits-sit")
+
+    def __call__(self, x, t, label):
+        time.sleep(0.05)
+        return self.model(x, t, label)
+"""
+TIMES = {"seconds", "reference_seconds", "network_seconds", "worker_seconds"}
 PATIENCE = 300  # seconds for a server to answer on a busy machine
 
 
@@ -45,6 +65,24 @@ def row():
 def final():
     """Makes rows that were evaluated again on fresh seeds."""
     return make_final
+
+
+@pytest.fixture(scope="session")
+def slow_model():
+    """Writes the module of a model that takes its time, ``slow:Slow``, into a folder."""
+    return lambda folder: (folder / "slow.py").write_text(SLOW_MODEL)
+
+
+@pytest.fixture(scope="session")
+def last_rows():
+    """Reads the last row of each key of the sweep "space", without what a clock measured."""
+
+    def read(folder: Path) -> dict[str, dict]:
+        lines = (folder / "runs/space/rows.jsonl").read_text().splitlines()
+        found = {row["key"]: row for row in map(json.loads, lines)}
+        return {key: {k: v for k, v in row.items() if k not in TIMES} for key, row in found.items()}
+
+    return read
 
 
 def find_port() -> int:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dss_ray.cli import catalogue, clusters, handover, measure, runs
+from dss_ray.cli.examples import epilog
 from dss_ray.cli.search import search
 from dss_ray.cli.transfer import transfer
 from dss_ray.cli.verb import WRONG, complain, terminate_as_interrupt
@@ -39,7 +40,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 for command in COMMANDS:
-    app.command()(command)
+    app.command(epilog=epilog(command.__name__))(command)
 
 
 def print_version(wanted: bool) -> None:

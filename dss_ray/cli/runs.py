@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from dss_ray.cli import options
-from dss_ray.cli.assignments import assignment
+from dss_ray.cli.assignments import overridden
 from dss_ray.cli.stage import stage
 from dss_ray.cli.verb import DONE, INTERRUPTED, Result, verb
 from dss_ray.errors import FileError
@@ -30,9 +30,9 @@ def sweep(
     assign: options.Assignments = None,
 ) -> Result:
     """Search many solvers on Ray, ranked beside classical ones."""
-    overrides = dict(map(assignment, assign or []))
-    budgets = {"trials": trials, "time_budget": time_budget, "concurrency": concurrency}
-    overrides |= {key: v for key, v in ({"name": name} | budgets).items() if v is not None}
+    overrides = overridden(
+        assign, name=name, trials=trials, time_budget=time_budget, concurrency=concurrency
+    )
     with stage(f"checking {space}"):
         from dss_ray.config.read import load_sweep, plan_sweep
         from dss_ray.tune.sweep import run_sweep

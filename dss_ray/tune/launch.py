@@ -21,7 +21,7 @@ from dss_ray.errors import StoreError, UsageError
 from dss_ray.records.runs import ROWS_FILE, RUNS
 from dss_ray.tune.doctor import Check
 from dss_ray.tune.folder import MANIFEST, read_manifest
-from dss_ray.tune.jobs import Jobs
+from dss_ray.tune.jobs import FOLDER, SWEEP, Jobs
 from dss_ray.tune.probe import this_machine
 from dss_ray.tune.storage import public_variables
 
@@ -167,7 +167,8 @@ def start(jobs: Jobs, parcel: Parcel) -> str:
         )
     command = parcel.command("sweep", *(["--resume"] if parcel.resume else []))
     with parcel.packed() as folder:
-        return jobs.submit(command, folder, parcel.environment, parcel.name)
+        told = {SWEEP: parcel.name, FOLDER: parcel.folder}
+        return jobs.submit(command, folder, parcel.environment, told)
 
 
 def check_local(name: str, jobs: Jobs) -> None:

@@ -19,6 +19,7 @@ from dss_ray.records.mlflow.recorder import IDENTITY, SweepRecorder
 from dss_ray.records.mlflow.registry import Registered
 from dss_ray.records.plots import plot_history, plot_samples, plot_solver
 from dss_ray.records.rows import Row, append_row, read_rows
+from dss_ray.tune.finalists import finalists
 from dss_ray.tune.folder import MANIFEST, identity
 from dss_ray.tune.job import Job
 from dss_ray.tune.loaded import judged_by
@@ -142,10 +143,18 @@ class Recorder:
         """Append ``row`` and queue the rest."""
         append_row(self.path, row)
         self.rows[row.identity] = row
-        if result is not None:
+        if result is not None and self.leads(row):
             images = result.pictures.images()
             self.tasks.put(partial(draw, self.folder / str(row.bundle), result.bundle, images))
         self.tasks.put(partial(self.stored, partial(self.publish, row)))
+
+    def leads(self, row: Row) -> bool:
+        """Whether a solver would be a finalist just now, as all finalists were when they ended.
+
+        Pictures of the others would take more of the driver's time than all its other work.
+        """
+        leading = finalists(self.rows.values(), self.settings.evaluation)
+        return row.identity in {one.identity for one in leading}
 
     def publish(self, row: Row) -> None:
         """Record ``row`` with its files in MLflow."""

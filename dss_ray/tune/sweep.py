@@ -130,8 +130,8 @@ class Sweep:
             with suppress(*failures()):  # those that fail now wait when the sweep is resumed
                 for study in self.studies.values():
                     study.requeue()
-            cores = self.crowd.most * self.settings.resources.cpus
-            busy = self.network_seconds / (cores * (time.monotonic() - self.began))
+            held = self.crowd.seconds() * self.settings.resources.cpus
+            busy = self.network_seconds / held
             self.recorder.close(interrupted)
         trials = [row for row in self.rows() if row.searched]
         failed = sum(row.status == "failed" for row in trials)
