@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Self
 
 from dss_ray.models.spec import short
-from dss_ray.records.leaderboard import mean_difference, verdict
-from dss_ray.records.rows import Row
+from dss_ray.records.leaderboard import Entry, mean_difference, verdict
 
 INCOMPARABLE = "incomparable"
 
@@ -36,18 +35,11 @@ class Measurement:
     values: tuple[float, ...]
 
     @classmethod
-    def of(cls, row: Row) -> Self:
-        """What a row measured; without seeds unless it is final."""
-        seeds, values = (row.seeds, row.fid_values) if row.final else ([], [])
-        return cls(
-            row.model,
-            row.fingerprint,
-            row.features,
-            row.reference,
-            row.samples,
-            tuple(seeds),
-            tuple(values),
-        )
+    def of(cls, entry: Entry) -> Self:
+        """What a row of the leaderboard was measured on; only finalists have seeds."""
+        own = {field.name: entry[field.name] for field in fields(cls) if field.name in entry}
+        lists = {"seeds": tuple(entry["seeds"]), "values": tuple(entry["fid_values"])}
+        return cls(**own | lists)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from itertools import groupby
 from operator import itemgetter
@@ -21,6 +21,7 @@ CAPTION = (
     "NFE with *: on the front; FID with ?: selection seeds only; scale: of guidance; evals, s: "
     "network evaluations and seconds of the search; verdict: to the best classical"
 )
+Entry = Mapping[str, Any]  # a row of the leaderboard
 COLORS = {"better": "green", "worse": "red"}
 
 

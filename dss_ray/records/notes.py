@@ -1,22 +1,21 @@
 """What people read on MLflow's pages, in Markdown."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from dss_ray.models.spec import short
-from dss_ray.records.leaderboard import front_name, to_markdown
+from dss_ray.records.leaderboard import Entry, front_name, to_markdown
 from dss_ray.records.rows import Row, distance_name
 
 FINALIST = "Finalist: the figures ending in fresh are on seeds that did not select it."
 STOPPED = "Stopped early: it was hopeless at its step count."
-Entry = Mapping[str, Any]  # of the leaderboard
 
 
 def pictures(run: str, files: Iterable[Path]) -> list[str]:
-    """The pictures among the files of a run, as the tracker's own server shows them."""
-    names = sorted(file.name for file in files if file.suffix == ".png")
+    """The pictures among the files of a run, as the tracker's server shows them; solver first."""
+    names = sorted((file.name for file in files if file.suffix == ".png"), reverse=True)
     return [f"![{name}](get-artifact?path={quote(name)}&run_uuid={run})" for name in names]
 
 

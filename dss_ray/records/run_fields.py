@@ -30,6 +30,14 @@ def run_name(trial: int | None, params: Mapping[str, Param]) -> str:
     return " ".join(parts)
 
 
+def row_name(row: Row) -> str:
+    """The name of a row's run; of a solver that was not searched, "ab2 power:1:1.4 nfe=5"."""
+    if row.searched:
+        return run_name(row.trial, row.params)
+    grid = [row.grid] if row.grid else []
+    return " ".join([row.solver, *grid, f"nfe={row.nfe}", f"guidance={row.guidance:g}"])
+
+
 def distance_metric(features: str) -> str:
     """The metric's name of a distance: "fid" for Inception's features, else "fid_digits_cnn"."""
     return "fid" if features.startswith("inception") else re.sub(r"\W+", "_", f"fid_{features}")

@@ -10,9 +10,8 @@ from typing import Any
 from dss_ray.bundle import Bundle
 from dss_ray.models.spec import short
 from dss_ray.records.comparison import Measurement
-from dss_ray.records.notes import Entry
-from dss_ray.records.rows import Row
-from dss_ray.records.run_fields import distance_metric
+from dss_ray.records.leaderboard import Entry
+from dss_ray.records.run_fields import FIGURES, distance_metric
 
 SOLVER = "dss.solver"  # tag: digest of the numbers that make a solver
 
@@ -64,10 +63,17 @@ def version_tags(entry: Entry, rival: Entry, sweep: str, solver: str) -> dict[st
     }
 
 
+def version_figures(entry: Entry) -> dict[str, float]:
+    """The figures that a logged model shows, by metric name."""
+    fresh = f"{distance_metric(entry['features'])}_fresh"
+    found = {fresh: entry["fid"], f"{fresh}_spread": entry["fid_spread"]}
+    found |= {name: entry[name] for name in FIGURES}
+    return {name: float(value) for name, value in found.items() if value is not None}
+
+
 def measured(entry: Entry) -> dict[str, str]:
     """What the distance was measured on, as the parameters of a logged model."""
-    row = Row.model_validate({name: entry[name] for name in Row.model_fields})
-    return {name: json.dumps(value) for name, value in asdict(Measurement.of(row)).items()}
+    return {name: json.dumps(value) for name, value in asdict(Measurement.of(entry)).items()}
 
 
 def measurement(params: Mapping[str, str]) -> Measurement | None:

@@ -19,6 +19,7 @@ from dss_ray.records.mlflow.recorder import IDENTITY, SweepRecorder
 from dss_ray.records.mlflow.registry import Registered
 from dss_ray.records.plots import plot_history, plot_samples, plot_solver
 from dss_ray.records.rows import Row, append_row, read_rows
+from dss_ray.records.run_fields import run_name
 from dss_ray.tune.finalists import finalists
 from dss_ray.tune.folder import MANIFEST, identity
 from dss_ray.tune.job import Job
@@ -109,7 +110,8 @@ class Recorder:
         """A job starts."""
         if job.kind == "searched":
             params = self.params(job)
-            begin = partial(self.stored, lambda: self.opened.begin(job.key, number, params))
+            name = run_name(number, params)
+            begin = partial(self.stored, lambda: self.opened.begin(job.key, params, name))
             self.tasks.put(begin)
 
     def params(self, job: Job) -> dict[str, int | float | str]:

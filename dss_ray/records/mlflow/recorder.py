@@ -24,7 +24,7 @@ from dss_ray.records.run_fields import (
     figures,
     front_points,
     losses,
-    run_name,
+    row_name,
 )
 from dss_ray.records.saved_view import saved_view
 from dss_ray.records.version_fields import champions
@@ -90,14 +90,14 @@ class SweepRecorder:
         self.filed = {key for key, _ in self.recorded}  # their files are there
         self.running = set(self.runs) - self.filed  # those that a kill cut short end when they end
 
-    def begin(self, key: str, trial: int | None, params: Mapping[str, Param]) -> None:
+    def begin(self, key: str, params: Mapping[str, Param], name: str) -> None:
         """Open the run of a trial that starts, or again the run that has this key."""
         self.running.add(key)
         with translated(self.uri):
             if key in self.runs:
                 self.client.update_run(self.runs[key], status="RUNNING")
                 return
-            run = self.create(run_name(trial, params) or key, {KEY: key, PARENT: self.parent})
+            run = self.create(name or key, {KEY: key, PARENT: self.parent})
             from mlflow.entities import Param as Parameter
 
             # A parameter that some runs lack would drop those runs from the compare view's plots.
@@ -112,14 +112,15 @@ class SweepRecorder:
         A later call with the final row adds the figures on fresh seeds.
         """
         if row.key not in self.runs:
-            self.begin(row.key, row.trial, row.params)
+            self.begin(row.key, row.params, row_name(row))
         run, failed, files = self.runs[row.key], row.status == "failed", list(files)
         tags = {"solver": row.solver, "kind": row.kind, "model": row.model}
         tags |= {"error": str(row.error)} if failed else {}
         tags |= {"stopped": "true"} if row.stopped else {}
         tags |= {"violated": ", ".join(row.violated)} if row.violated else {}
         tags |= {"finalist": "true"} if row.final and not failed else {}
-        tags[NOTE] = trial_note(row, pictures(run, files))
+        note = trial_note(row, pictures(run, files))
+        tags |= {NOTE: note} if note else {}
         points = [(name, value, 0) for name, value in figures(row).items()]
         points += [] if row.final else distances(row)
         points += [("loss", loss, step) for step, loss in losses(history or {})]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dss_ray import __version__
 from dss_ray.bundle import load_bundle
 from dss_ray.records.comparison import INCOMPARABLE, Comparison, Measurement, compare
-from dss_ray.records.notes import Entry, model_note, pictures, version_note
+from dss_ray.records.leaderboard import Entry
+from dss_ray.records.mlflow.logged_solver import LOGGED, log_solver
+from dss_ray.records.notes import model_note, pictures, version_note
 from dss_ray.records.version_fields import (
     SOLVER,
     digest,
@@ -52,6 +53,9 @@ class Registered:
     champion: bool
     standing: str
 
+    def __str__(self) -> str:
+        return f"{self.name} version {self.version}{', champion' * self.champion}: {self.standing}"
+
 
 class Registry:
     """The registered solvers of a store.
@@ -80,15 +84,13 @@ class Registry:
         version = self.find(name, solver)
         if version is None:
             self.ensure(name, model_note(name, entry["model"], entry["nfe"]))
-            model = self.log_model(name, entry, run, bundle)
-            version = self.client.create_model_version(
-                name,
-                f"models:/{model}",
-                run,
-                tags=version_tags(entry, rival, sweep, solver),
-                description=version_note(entry, rival, pictures(run, bundle.parent.iterdir())),
-                model_id=model,
+            made = self.client.create_logged_model(
+                self.experiment, name, run, params=measured(entry), model_type="solver"
             )
+            log_solver(self.client, made.model_id, entry, run, bundle)
+            tags = version_tags(entry, rival, sweep, solver)
+            note = version_note(entry, rival, pictures(run, bundle.parent.iterdir()))
+            version = self.create(name, made.model_id, run, tags, note)
         if STANDING not in version.tags:  # else it was settled, and people may have decided since
             self.settle(name, version)
             version = self.client.get_model_version(name, version.version)
@@ -112,19 +114,16 @@ class Registry:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
 
-    def log_model(self, name: str, entry: Entry, run: str, bundle: Path) -> str:
-        """The id of a new logged model of ``run``: the solver's file and the code that draws."""
-        from mlflow.entities import LoggedModelOutput
-
-        model = self.client.create_logged_model(
-            self.experiment, name, run, params=measured(entry), model_type="solver"
+    def create(
+        self, name: str, model: str, run: str, tags: dict[str, str], note: str
+    ) -> ModelVersion:
+        """A new version, known to the logged model that it is."""
+        version = self.client.create_model_version(
+            name, f"{LOGGED}{model}", run, tags, description=note, model_id=model
         )
-        with tempfile.TemporaryDirectory() as folder:
-            save(Path(folder) / "model", entry, bundle, model.model_id, run)
-            self.client.log_model_artifacts(model.model_id, f"{folder}/model")
-        self.client.finalize_logged_model(model.model_id, "READY")
-        self.client.log_outputs(run, [LoggedModelOutput(model.model_id, 0)])
-        return str(model.model_id)
+        known = json.dumps([{"name": name, "version": version.version}])
+        self.client.set_logged_model_tags(model, {"mlflow.modelVersions": known})
+        return version
 
     def champion(self, name: str) -> ModelVersion | None:
         """The version that has the alias."""
@@ -150,9 +149,10 @@ class Registry:
 
     def measurement(self, version: ModelVersion) -> Measurement | None:
         """What a version was measured on; None of one that no sweep has registered."""
-        if not version.model_id:
+        scheme, _, model = str(version.source).partition(LOGGED)
+        if scheme or not model.startswith("m-"):
             return None
-        return measurement(self.client.get_logged_model(version.model_id).params)
+        return measurement(self.client.get_logged_model(model).params)
 
 
 def against(found: Comparison, rival: ModelVersion) -> str:
@@ -163,33 +163,5 @@ def against(found: Comparison, rival: ModelVersion) -> str:
 
 def registered_lines(found: Sequence[Registered]) -> list[str]:
     """A list of links in Markdown; none of nothing."""
-    lines = [
-        f"- [{one.name}](#/models/{one.name}/versions/{one.version}), version {one.version}"
-        f"{', **champion**' if one.champion else ''}: {one.standing}"
-        for one in found
-    ]
+    lines = [f"- [{one}](#/models/{one.name}/versions/{one.version})" for one in found]
     return ["Registered:", "\n".join(lines)] if lines else []
-
-
-def save(folder: Path, entry: Entry, bundle: Path, model: str, run: str) -> None:
-    """Write a model that MLflow loads: the code, the solver as JSON, and no pickle."""
-    import numpy as np
-    from mlflow import pyfunc
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
-
-    signature = ModelSignature(
-        inputs=Schema([ColSpec("long")]),  # unnamed: lists, arrays and tables of one column
-        outputs=Schema([TensorSpec(np.dtype("float32"), (-1, -1, -1, -1))]),
-        params=ParamSchema([ParamSpec("seed", "long", 0)]),
-    )
-    pyfunc.save_model(
-        folder,
-        mlflow_model=Model(model_id=model, model_uuid=model, run_id=run),
-        python_model=Path(__file__).with_name("served_solver.py"),
-        artifacts={"solver": str(bundle)},
-        model_config={name: entry[name] for name in ("model", "fingerprint")} | {"device": "cpu"},
-        signature=signature,
-        input_example=[0, 1, 2],
-        pip_requirements=[f"dss_ray=={__version__}"],  # to find them out takes seconds
-    )

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel
 from mlflow.types.type_hints import TypeFromExample
 from numpy.typing import NDArray
 
 from dss_ray.api import load_model, load_solver, sample
 
 
-class ServedSolver(PythonModel):  # type: ignore[misc]
+class ServedSolver(PythonModel):
     """Draws images with a solver; all that is stored of it is this code and a JSON file.
 
     ``mlflow.pyfunc.load_model(uri, model_config={"model": ..., "device": "cuda"})`` names another
@@ -29,11 +29,15 @@ class ServedSolver(PythonModel):  # type: ignore[misc]
         self.network: Any = None
 
     def predict(
-        self, model_input: TypeFromExample, params: dict[str, Any] | None = None
+        self,
+        context: Any,  # noqa: ARG002 - MLflow's signature
+        model_input: TypeFromExample,
+        params: dict[str, Any] | None = None,
     ) -> NDArray[np.float32]:
         """Images (n, C, H, W) in [0, 1], those that ``dss_ray.sample`` draws.
 
         Args:
+            context: not needed any more.
             model_input: n labels, one for each image; a model without classes ignores them.
             params: ``seed`` of the noises, 0 by default.
         """
