@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dss_ray.models.spec import short
 from dss_ray.records.rows import Param, Row
 
 NAMED = ("nfe", "method", "grid", "guidance", "model")  # swept values that a run's name shows
@@ -16,6 +17,7 @@ COSTS = (
     "network_seconds",
     "worker_seconds",
 )
+LONGEST = 150  # characters of a model in a metric's name; stores refuse names of more than 250
 LOSSES = 500  # at most so many per run; a batch takes 1000 metrics
 History = Mapping[str, Sequence[tuple[int, float]]]
 
@@ -81,7 +83,17 @@ def losses(history: History) -> list[tuple[int, float]]:
 def front_points(board: Sequence[Mapping[str, Any]]) -> list[tuple[str, float, int]]:
     """The leaderboard as curves over NFE: (metric, distance, NFE) per model and kind."""
     return [
-        (f"best_{distance_metric(e['features'])}/{e['model']}/{e['kind']}", e["fid"], e["nfe"])
-        for e in board
+        (f"best_{distance_metric(e['features'])}/{name}/{e['kind']}", e["fid"], e["nfe"])
+        for name, e in zip(model_names(board), board, strict=True)
         if e["fid"] is not None
+    ]
+
+
+def model_names(board: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The models of the entries as parts of a metric's name, which takes few other characters."""
+    models = {entry["model"] for entry in board}
+    plain = len(set(map(short, models))) == len(models)  # or else their files tell them apart
+    return [
+        re.sub(r"[^\w.-]+", "_", short(e["model"]) if plain else e["model"])[-LONGEST:]
+        for e in board
     ]

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from dss_ray.bundle import Bundle
@@ -18,7 +18,7 @@ SOLVER = "dss.solver"  # tag: digest of the numbers that make a solver
 
 def registered_name(model: str, nfe: int) -> str:
     """What the solvers of ``nfe`` queries for ``model`` are registered as."""
-    return re.sub(r"[^\w.+-]+", "-", f"dss-{short(model)}-{nfe}")
+    return re.sub(r"[^\w-]+", "-", f"dss-{short(model)}-{nfe}")
 
 
 def champions(board: Sequence[Entry]) -> list[tuple[Entry, Entry]]:
@@ -76,10 +76,7 @@ def measured(entry: Entry) -> dict[str, str]:
     return {name: json.dumps(value) for name, value in asdict(Measurement.of(entry)).items()}
 
 
-def measurement(params: Mapping[str, str]) -> Measurement | None:
-    """What ``measured`` wrote; None of a model that no sweep has logged."""
-    names = Measurement.__dataclass_fields__.keys()
-    if not names <= params.keys():
-        return None
-    found: dict[str, Any] = {name: json.loads(params[name]) for name in names}
+def measurement(params: Mapping[str, str]) -> Measurement:
+    """What ``measured`` wrote."""
+    found: dict[str, Any] = {f.name: json.loads(params[f.name]) for f in fields(Measurement)}
     return Measurement(**found | {name: tuple(found[name]) for name in ("seeds", "values")})

@@ -14,9 +14,8 @@ from dss_ray.records.version_fields import version_figures
 if TYPE_CHECKING:  # importing mlflow takes seconds, and most commands record nothing
     from mlflow.tracking import MlflowClient
 
-LOGGED: Final = "models:/"  # before the id of a logged model
-CODE = Path(__file__).with_name("served_solver.py")
-EXAMPLE = [0, 1, 2]  # labels
+CODE: Final = Path(__file__).with_name("served_solver.py")
+EXAMPLE: Final = [0, 1, 2]  # labels
 
 
 def log_solver(client: MlflowClient, model: str, entry: Entry, run: str, bundle: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dss_ray.bundle import load_bundle
 from dss_ray.records.comparison import INCOMPARABLE, Comparison, Measurement, compare
 from dss_ray.records.leaderboard import Entry
-from dss_ray.records.mlflow.logged_solver import LOGGED, log_solver
+from dss_ray.records.mlflow.logged_solver import log_solver
 from dss_ray.records.notes import model_note, pictures, version_note
 from dss_ray.records.version_fields import (
     SOLVER,
@@ -23,10 +23,12 @@ from dss_ray.records.version_fields import (
 )
 
 if TYPE_CHECKING:  # importing mlflow takes seconds, and most commands record nothing
+    from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
 CHAMPION = "champion"  # the alias
+MODEL = "dss.model"  # tag of a version: the id of its logged model
 STANDING = "standing"  # tag of a version: how it stood against the champion of its time
 FIRST = "the first one"
 WORDS = {
@@ -84,18 +86,18 @@ class Registry:
         version = self.find(name, solver)
         if version is None:
             self.ensure(name, model_note(name, entry["model"], entry["nfe"]))
-            made = self.client.create_logged_model(
+            model = self.client.create_logged_model(
                 self.experiment, name, run, params=measured(entry), model_type="solver"
             )
-            log_solver(self.client, made.model_id, entry, run, bundle)
-            tags = version_tags(entry, rival, sweep, solver)
+            log_solver(self.client, model.model_id, entry, run, bundle)
+            tags = version_tags(entry, rival, sweep, solver) | {MODEL: model.model_id}
             note = version_note(entry, rival, pictures(run, bundle.parent.iterdir()))
-            version = self.create(name, made.model_id, run, tags, note)
+            version = self.create(name, model, tags, note)
         if STANDING not in version.tags:  # else it was settled, and people may have decided since
             self.settle(name, version)
             version = self.client.get_model_version(name, version.version)
         champion = self.champion(name)
-        mine = champion is not None and champion.version == version.version
+        mine = champion is not None and int(champion.version) == int(version.version)
         return Registered(name, int(version.version), mine, version.tags[STANDING])
 
     def find(self, name: str, solver: str) -> ModelVersion | None:
@@ -115,14 +117,19 @@ class Registry:
                 raise
 
     def create(
-        self, name: str, model: str, run: str, tags: dict[str, str], note: str
+        self, name: str, model: LoggedModel, tags: dict[str, str], note: str
     ) -> ModelVersion:
         """A new version, known to the logged model that it is."""
         version = self.client.create_model_version(
-            name, f"{LOGGED}{model}", run, tags, description=note, model_id=model
+            name,
+            model.artifact_location,  # models:/ID would be looked up in the process's own store
+            model.source_run_id,
+            tags,
+            description=note,
+            model_id=model.model_id,
         )
         known = json.dumps([{"name": name, "version": version.version}])
-        self.client.set_logged_model_tags(model, {"mlflow.modelVersions": known})
+        self.client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": known})
         return version
 
     def champion(self, name: str) -> ModelVersion | None:
@@ -133,7 +140,7 @@ class Registry:
     def settle(self, name: str, version: ModelVersion) -> None:
         """Move the alias to ``version`` if it is better than the champion beyond the spread."""
         champion, standing, better = self.champion(name), FIRST, True
-        if champion and champion.version != version.version:
+        if champion and int(champion.version) != int(version.version):
             found = self.compared(version, champion)
             standing, better = against(found, champion), found.verdict == "better"
         if better:
@@ -149,10 +156,8 @@ class Registry:
 
     def measurement(self, version: ModelVersion) -> Measurement | None:
         """What a version was measured on; None of one that no sweep has registered."""
-        scheme, _, model = str(version.source).partition(LOGGED)
-        if scheme or not model.startswith("m-"):
-            return None
-        return measurement(self.client.get_logged_model(model).params)
+        model = version.tags.get(MODEL)
+        return measurement(self.client.get_logged_model(model).params) if model else None
 
 
 def against(found: Comparison, rival: ModelVersion) -> str:
