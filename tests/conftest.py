@@ -54,6 +54,7 @@ def make_row(key: str = "a", **values: Any) -> Row:
 def make_final(key: str, values: list[float], selection: float, **more: Any) -> Row:
     mean = sum(values) / len(values)
     figures = {"fid": mean, "fid_values": values, "fid_spread": 0.1, "selection_fid": selection}
+    figures |= {"seeds": list(range(len(values))), "fingerprint": "w", "reference": "r"}
     return make_row(key, final=True, **(figures | more))
 
 

@@ -14,7 +14,12 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "dss-ray leaderboard my_space --csv board.csv",
     ),
     "runs": ("dss-ray runs", "dss-ray runs --json"),
-    "ui": ("dss-ray ui", "dss-ray ui --port 5001"),
+    "ui": ("dss-ray ui", "dss-ray ui my_space --optuna --port 5001"),
+    "compare": (
+        "dss-ray compare my_space more",
+        "dss-ray compare five.json ab2 flow-sit-5 --samples 500",
+        "dss-ray compare ab2 dpmpp2m --nfe 6 --model digits-sit --metrics rmse --json",
+    ),
     "search": (
         "dss-ray search digits-sit --nfe 5 --out five.json",
         "dss-ray search digits-sit --nfe 4 --method least-squares --guidance 2 --set loss=lp:1",
