@@ -9,6 +9,11 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "dss-ray sweep my_space.yaml --trials 6 --resume",
         "dss-ray sweep my_space.yaml --name more --set evaluation.samples=500",
     ),
+    "search": (
+        "dss-ray search digits-sit --nfe 5 --out five.json",
+        "dss-ray search digits-sit --nfe 4 --method least-squares --guidance 2 --set loss=lp:1",
+        "dss-ray search my_model:build --nfe 3",
+    ),
     "leaderboard": (
         "dss-ray leaderboard my_space",
         "dss-ray leaderboard my_space --csv board.csv",
@@ -19,11 +24,6 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "dss-ray compare my_space more",
         "dss-ray compare five.json ab2 flow-sit-5 --samples 500",
         "dss-ray compare ab2 dpmpp2m --nfe 6 --model digits-sit --metrics rmse --json",
-    ),
-    "search": (
-        "dss-ray search digits-sit --nfe 5 --out five.json",
-        "dss-ray search digits-sit --nfe 4 --method least-squares --guidance 2 --set loss=lp:1",
-        "dss-ray search my_model:build --nfe 3",
     ),
     "evaluate": (
         "dss-ray evaluate five.json --model digits-sit",
