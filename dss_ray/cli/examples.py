@@ -46,7 +46,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "doctor": ("dss-ray doctor", "dss-ray doctor digits --address http://HEAD:8265"),
     "export": (
         "dss-ray export my_space --nfe 4 -o solvers",
-        "dss-ray export five.json -o solvers",
+        "dss-ray export five.json --format standalone -o solvers",
         "dss-ray export five.json --format diffusers --pipeline /path/to/pipeline -o scheduler",
     ),
     "reference": ("dss-ray reference pictures --features digits-cnn -o stats.npz",),
