@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dss_ray.cli import catalogue, clusters, handover, measure, runs
+from dss_ray.cli.report import report
 from dss_ray.cli.search import search
 from dss_ray.cli.transfer import transfer
 from dss_ray.cli.verb import WRONG, complain, terminate_as_interrupt
@@ -15,6 +16,7 @@ from dss_ray.cli.verb import WRONG, complain, terminate_as_interrupt
 COMMANDS = (
     runs.sweep,
     runs.leaderboard,
+    report,
     runs.runs,
     runs.ui,
     search,

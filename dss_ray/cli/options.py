@@ -77,6 +77,13 @@ Assignments = Annotated[
 ]
 Name = Annotated[str, Argument(help="A sweep: the name of a folder in ./runs.")]
 CsvFile = Annotated[Path | None, Option("--csv", help="Write the rows to this file as well.")]
+Page = Annotated[
+    Path | None, Option("-o", "--out", help="HTML file to write; runs/NAME/report.html.")
+]
+ReportModels = Annotated[
+    list[str] | None,
+    Option("--model", help="A model of the sweep that is your own code, or lies elsewhere here."),
+]
 Port = Annotated[int, Option(min=1, max=65535, help="Port to listen on.")]
 Host = Annotated[str, Option(help="Address to listen on.")]
 

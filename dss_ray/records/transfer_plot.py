@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dss_ray.models.spec import short
-from dss_ray.records.plots import new_figure
+from dss_ray.records.drawing import new_figure
 from dss_ray.records.rows import Row
 from dss_ray.records.transfer import Cells, ratios, sources
 

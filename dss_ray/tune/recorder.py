@@ -16,8 +16,9 @@ from dss_ray.bundle import Bundle, load_bundle, write_bundle
 from dss_ray.config.sweep import SweepSettings
 from dss_ray.errors import StoreError
 from dss_ray.records.mlflow_store import IDENTITY, SweepRecorder
-from dss_ray.records.plots import plot_history, plot_samples, plot_solver
 from dss_ray.records.rows import Row, append_row, read_rows
+from dss_ray.records.sample_plot import plot_samples
+from dss_ray.records.solver_plot import plot_history, plot_solver
 from dss_ray.tune.folder import MANIFEST, identity
 from dss_ray.tune.job import Job
 from dss_ray.tune.loaded import judged_by
