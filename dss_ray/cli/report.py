@@ -35,8 +35,8 @@ def report(
         specs, manifest = model_specs(model or [], rows), dict[str, Any]()
         try:
             manifest = read_manifest(folder / MANIFEST)
-        except UsageError as error:
-            notes["settings"] = [str(error)]
+        except UsageError:
+            notes["settings"] = [f"Settings and versions: {folder / MANIFEST} cannot be read."]
         shares = importances(rows, manifest.get("settings", {}), notes)
     with stage("asking MLflow"):
         runs = run_pages(name, manifest.get("id"), notes)
@@ -150,6 +150,8 @@ def draw(rows: "Sequence[Row]", found: "Findings", folder: Path, name: str) -> s
         for model, figures in found.importances.items()
         for figure, share in figures.items()
     }
+    if not any(row.status == "done" for row in rows):
+        return "no pictures: no trial is done"
     try:
         folder.mkdir(exist_ok=True)
         plot_front(rows, folder / "front.png", name)

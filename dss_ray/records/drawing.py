@@ -1,23 +1,23 @@
 """What all pictures share: colours and marks that everyone can tell apart, figures, axes.
 
-The colours are those of Okabe and Ito's palette, made for all kinds of colour vision; each kind of
-solver has its own mark and line as well. All of them stand out against white and against the dark
-page of a report by 3 to 1 or more. Pictures are opaque, so that they are right on any background.
+The colours are those of Okabe and Ito's palette that are the easiest to tell apart with any kind
+of colour vision: vermillion, blue and black; on dark vermillion, sky blue and white. Each kind of
+solver has its own mark and line as well. All stand out from their background by 3 to 1 or more.
+Pictures are opaque, so that they are right on any page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # matplotlib is slow to import, and most commands draw nothing
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-VERMILLION, BLUE, GREEN, SKY = "#D55E00", "#0072B2", "#009E73", "#56B4E9"
-INK, GREY, PALE = "#333333", "#767676", "#C4C4C4"
+VERMILLION, BLUE, SKY = "#D55E00", "#0072B2", "#56B4E9"
+INK, CHALK, GREY, PALE = "#333333", "#DDDDDD", "#767676", "#C4C4C4"
 WIDTH = 8.3  # inches: the width of a README at 100 dots an inch
 SHARP = 200  # dots an inch of pictures that are drawn once a sweep: twice those of a README
 
@@ -38,7 +38,7 @@ class Look:
 LOOKS = {
     "searched": Look(VERMILLION, VERMILLION, "o", "-"),
     "classical": Look(BLUE, SKY, "s", "--"),
-    "published": Look(GREEN, GREEN, "D", ":"),
+    "published": Look(INK, CHALK, "D", ":"),
 }
 
 
@@ -53,22 +53,32 @@ def new_figure(width: float, height: float, dpi: int = 100) -> Figure:
     return Figure(figsize=(width, height), dpi=dpi)
 
 
-def panels(count: int, height: float, columns: int = 2) -> tuple[Figure, list[Axes]]:
-    """A figure as wide as a README: ``count`` plots, ``height`` inches high, in few columns."""
+def panels(
+    count: int, height: float, columns: int = 2, left: float = 0.8
+) -> tuple[Figure, list[Axes]]:
+    """A figure as wide as a README: ``count`` plots, ``height`` inches high, in few columns.
+
+    The margins, ``left`` inches for labels, are fixed: to fit them would be to draw twice.
+    """
     wide = min(columns, count) or 1
     lines = -(-count // wide) or 1
     figure = new_figure(WIDTH, height * lines, SHARP)
-    axes = [figure.add_subplot(lines, wide, number + 1) for number in range(count)]
+    across, up = WIDTH / wide, height
+    axes = [
+        figure.add_axes(
+            (
+                (across * (number % wide) + left) / WIDTH,
+                (up * (lines - 1 - number // wide) + 0.55) / (height * lines),
+                (across - left - 0.15) / WIDTH,
+                (up - 0.9) / (height * lines),
+            )
+        )
+        for number in range(count)
+    ]
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
         one.set_axisbelow(True)
     return figure, axes
-
-
-def finish(figure: Figure, path: Path) -> None:
-    """Save a figure, its parts side by side."""
-    figure.tight_layout()
-    figure.savefig(path)
 
 
 def spread_out(axes: Axes, values: Sequence[float]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dss_ray.models.spec import short
-from dss_ray.records.drawing import GREY, INK, LOOKS, PALE, finish, panels, spread_out
+from dss_ray.records.drawing import GREY, INK, LOOKS, PALE, panels, spread_out
 from dss_ray.records.leaderboard import best_of_each, or_worst
 from dss_ray.records.rows import Row, distance_name
 
@@ -31,7 +31,7 @@ def plot_front(rows: Sequence[Row], path: Path, title: str = "") -> None:
         draw_front(axes, [row for row in done if (row.model, row.features) == (model, features)])
         axes.set_title(" ".join(filter(None, [title, short(model)])), loc="left")
         axes.set_ylabel(distance_name(features))
-    finish(figure, path)
+    figure.savefig(path)
 
 
 def draw_front(axes: Axes, rows: Sequence[Row]) -> None:
@@ -63,7 +63,7 @@ def draw_front(axes: Axes, rows: Sequence[Row]) -> None:
 def plot_errors(closeups: Sequence[Closeup], path: Path) -> None:
     """Draw the error of the best solvers on their way to the data, a panel per model and NFE."""
     places = sorted({(one.model, one.nfe) for one in closeups})
-    figure, plots = panels(len(places), 2.8, columns=3)
+    figure, plots = panels(len(places), 2.8, columns=3, left=0.87)
     for axes, (model, nfe) in zip(plots, places, strict=True):
         chosen = [one for one in closeups if (one.model, one.nfe) == (model, nfe)]
         for one in chosen:
@@ -77,7 +77,7 @@ def plot_errors(closeups: Sequence[Closeup], path: Path) -> None:
         axes.set_ylabel("rmse to the teacher")
     for axes in sorted(plots, key=lambda axes: len(axes.lines))[-1:]:  # one names all there are
         axes.legend(frameon=False, fontsize=8)
-    finish(figure, path)
+    figure.savefig(path)
 
 
 def plot_importances(found: Mapping[str, Mapping[str, float]], path: Path) -> None:
@@ -88,7 +88,7 @@ def plot_importances(found: Mapping[str, Mapping[str, float]], path: Path) -> No
         path: the PNG to write.
     """
     names = list(dict.fromkeys(name for shares in found.values() for name in shares))[::-1]
-    figure, (axes,) = panels(1, 1.0 + 0.45 * max(len(names), 2))
+    figure, (axes,) = panels(1, 1.2 + 0.45 * max(len(names), 2), left=1.4)
     thickness = 0.8 / max(len(found), 1)
     for number, (label, shares) in enumerate(found.items()):
         places = [place - number * thickness for place in range(len(names))]
@@ -107,4 +107,4 @@ def plot_importances(found: Mapping[str, Mapping[str, float]], path: Path) -> No
     axes.set(xlim=(0, 1.1), xticks=[])
     axes.set_xlabel("share of the differences at equal NFE")
     axes.legend(frameon=False, loc="lower right")
-    finish(figure, path)
+    figure.savefig(path)

@@ -164,12 +164,12 @@ function courseChart(colors, rows, title) {
     if (!best.y.length || value < best.y.at(-1)) { best.x.push(row.trial); best.y.push(value); }
   }
   if (best.x.length) { best.x.push(rows.at(-1).trial); best.y.push(best.y.at(-1)); }
-  data.push({ type: "scatter", mode: "lines", name: "best so far", ...best, line: { shape: "hv", color: colors.searched, width: 2 }, hoverinfo: "skip" });
   for (const [name, chosen, symbol] of [["all samples", rows.filter((row) => !row.stopped), "circle"], ["stopped early, on fewer", rows.filter((row) => row.stopped), "circle-open"]]) {
     if (!chosen.length) continue;
-    data.push({ type: "scatter", mode: "markers", name, x: chosen.map((row) => row.trial), y: chosen.map(selection), marker: { symbol, size: 9, color: colors.searched, line: { width: 1.5, color: colors.searched } },
+    data.push({ type: "scatter", mode: "markers", name, x: chosen.map((row) => row.trial), y: chosen.map(selection), marker: { symbol, size: rows.length > 60 ? 5 : 9, color: colors.searched, line: { width: 1.5, color: colors.searched } },
       hoverinfo: "text", text: chosen.map(told), customdata: chosen.map((row) => row.key) });
   }
+  data.push({ type: "scatter", mode: "lines", name: "best so far", ...best, line: { shape: "hv", color: colors.ink, width: 2 }, hoverinfo: "skip" });
   return { data, layout: frame(colors, { title: "trial" }, scale(title, rows.map(selection))) };
 }
 

@@ -25,34 +25,40 @@ function told(row) {
   return lines.join("<br>");
 }
 
-/** The verdicts of the searched solvers in a sentence. */
+/** The verdicts on the searched solvers of a front in a sentence; nothing where there are none. */
 function verdicts(front) {
-  const entries = entriesOf(front).filter((row) => row.kind === "searched");
-  const parts = [["better", "are better than the best classical solver"], ["tied", "are tied with it"], ["worse", "are worse"]].map(([verdict, words]) => {
-    const counts = entries.filter((row) => row.verdict === verdict).map((row) => row.nfe);
-    return counts.length ? `${words} at ${listed(counts)} steps` : "";
-  }).filter(Boolean);
+  const words = { better: ["better than", "better"], tied: ["tied with", "tied"], worse: ["worse than", "worse"] };
+  const parts = [];
+  for (const [verdict, [first, further]] of Object.entries(words)) {
+    const counts = entriesOf(front).filter((row) => row.kind === "searched" && row.verdict === verdict).map((row) => row.nfe);
+    if (counts.length) parts.push(`${parts.length ? further : `${first} the best classical solver`} at ${listed(counts)} steps`);
+  }
   const who = DATA.fronts.length > 1 ? `On ${front.short} searched solvers` : "Searched solvers";
-  if (parts.length) return `${who} ${listed(parts)}, by ${front.distance} on fresh seeds.`;
-  if (!entries.length) return DATA.fronts.length > 1 ? `On ${front.short} no trial is done.` : "No trial is done.";
-  return `${who} have no verdict: they and a classical solver were not judged again on the same fresh seeds.`;
+  return parts.length ? `${who} are ${listed(parts)}, by ${front.distance} on fresh seeds.` : "";
+}
+
+/** What a sweep came to, in a sentence or two. */
+function lede(done, failed) {
+  const found = DATA.fronts.map(verdicts).filter(Boolean).join(" ");
+  if (found) return found;
+  if (done) return "No verdict yet: it takes a searched and a classical solver that were judged again on the same fresh seeds.";
+  return failed ? `All ${failed} trials so far failed; their pages say why.` : "No trial is done yet.";
 }
 
 function showHeader() {
   const trials = DATA.rows.filter((row) => row.kind === "searched");
   const failed = trials.filter((row) => row.status === "failed").length;
-  const lede = DATA.fronts.map(verdicts).join(" ") || (failed ? `All ${failed} trials so far failed; their pages say why.` : "Nothing has been recorded yet.");
-  place("verdict").textContent = lede;
+  place("verdict").textContent = lede(trials.length - failed, failed);
   place("running").hidden = !DATA.running;
   place("facts").replaceWith(facts([
     ["Models", [...new Set(DATA.rows.map((row) => row.model.split("?")[0]))].join(", ")],
     ["Trials done", grouped(trials.length - failed)],
-    ["Failed", failed ? grouped(failed) : undefined],
-    ["Stopped early", DATA.cost.stopped ? grouped(DATA.cost.stopped) : undefined],
-    ["Evaluations, searches", grouped(DATA.cost.search_evaluations)],
-    ["Evaluations, sampling", grouped(DATA.cost.sampling_evaluations)],
-    ["CPU hours", DATA.cost.cpu_hours.toFixed(2)],
-    ["GPU hours", DATA.cost.gpu_hours ? DATA.cost.gpu_hours.toFixed(2) : undefined],
+    ["Failed", failed && grouped(failed)],
+    ["Stopped early", DATA.cost.stopped && grouped(DATA.cost.stopped)],
+    ["Evaluations, searches", DATA.cost.search_evaluations && grouped(DATA.cost.search_evaluations)],
+    ["Evaluations, sampling", DATA.cost.sampling_evaluations && grouped(DATA.cost.sampling_evaluations)],
+    ["CPU hours", DATA.cost.cpu_hours && DATA.cost.cpu_hours.toFixed(2)],
+    ["GPU hours", DATA.cost.gpu_hours && DATA.cost.gpu_hours.toFixed(2)],
     ["MLflow", DATA.runs[""] && h("a", { href: DATA.runs[""], rel: "noreferrer" }, "the sweep's run")],
   ], "facts"));
   place("made").textContent = `on ${DATA.made.replace("T", " ").replace("+00:00", " UTC")}`;
@@ -134,7 +140,8 @@ function showCloser() {
   if (trials.length > 1) panels.push(panel("How the sweep went", `${state.front.distance} of the selection, trial by trial`, (colors) => courseChart(colors, trials.sort((a, b) => a.trial - b.trial), safe(state.front.distance))));
   forget(box);
   const samples = strips(near);
-  box.replaceChildren(...notes("closeups"), ...(samples ? [samples] : []), h("div", { class: "pair" }, panels.map((one) => one.figure)));
+  const missing = panels.length ? [] : [h("p", { class: "note" }, "No bundle of these solvers is on record.")];
+  box.replaceChildren(...notes("closeups"), ...missing, ...(samples ? [samples] : []), h("div", { class: "pair" }, panels.map((one) => one.figure)));
   panels.forEach((one) => one.show());
 }
 
@@ -203,8 +210,9 @@ function flat(value, name = "") {
 
 function showProvenance() {
   const fingerprints = new Map(Object.values(DATA.solvers).filter((one) => one.fingerprint).map((one) => [one.model, one.fingerprint]));
+  const asked = flat(DATA.settings).filter(([name]) => name);
   place("provenance").replaceChildren(...notes("settings"), ...notes("runs"),
-    h("h3", {}, "What the sweep was asked"), facts(flat(DATA.settings)),
+    ...(asked.length ? [h("h3", {}, "What the sweep was asked"), facts(asked)] : []),
     h("h3", {}, "What it ran on"), facts([...Object.entries(DATA.versions), ["identity of the sweep", DATA.identity], ...[...fingerprints].map(([model, print]) => [`weights of ${model}`, h("code", {}, print)])]));
 }
 
@@ -212,8 +220,7 @@ showHeader();
 choice(place("fronts"), "front", DATA.fronts.map((one, number) => [number, DATA.fronts.filter((other) => other.model === one.model).length > 1 ? `${one.short} ${one.distance}` : one.short]), 0, (number) => { state.front = DATA.fronts[number]; showFront(); });
 place("fronts").hidden = DATA.fronts.length < 2;
 if (DATA.fronts.length) showFront();
-else for (const name of ["closer", "depends"]) place(name).hidden = true;
-if (!DATA.fronts.length) place("leaderboard").querySelector(".pair").hidden = true;
+else for (const name of ["leaderboard", "closer", "depends"]) place(name).hidden = document.querySelector(`nav a[href="#${name}"]`).hidden = true;
 showTransfer();
 showResults();
 showProvenance();

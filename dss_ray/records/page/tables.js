@@ -39,9 +39,9 @@ const short = (value) => {
 };
 const listed = (items) => (items.length < 2 ? items.join("") : `${items.slice(0, -1).join(", ")} and ${items.at(-1)}`);
 
-/** A definition list of [name, value] pairs; values may be elements; absent ones are left out. */
+/** A definition list of [name, value] pairs; values are texts or elements; absent ones are left out. */
 function facts(pairs, name = "plain") {
-  const given = pairs.filter(([, value]) => value !== undefined && value !== null && value !== "");
+  const given = pairs.filter(([, value]) => value);
   return h("dl", { class: name }, given.map(([head, value]) => h("div", name === "plain" ? { style: "display:contents" } : {}, h("dt", {}, head), h("dd", {}, value))));
 }
 
@@ -62,7 +62,7 @@ function table(label, columns, rows, look = () => "", tall = false) {
       body.append(...sorted(rows, columns[place].value, down ? -1 : 1).map((row) => lines.get(row)));
     });
   });
-  const box = h("div", { class: tall ? "scroll tall" : "scroll", tabindex: "0", role: "region", "aria-label": label },
+  const box = h("div", { class: tall ? "scroll tall" : "scroll", tabindex: "0", role: "region", "aria-label": `${label}, a table` },
     h("table", {}, h("thead", {}, h("tr", {}, heads)), body));
   return { box, lines };
 }

@@ -18,7 +18,7 @@ function figuresOf(row) {
     ["sampling", row.sampling_evaluations !== undefined && `${grouped(row.sampling_evaluations)} network evaluations`],
     ["worker", row.worker_seconds !== undefined && `${fixed(1)(row.worker_seconds)} s`],
     ["beyond a constraint", row.violated && row.violated.join(", ")],
-  ].map(([name, value]) => [name, value || undefined]);
+  ];
 }
 
 /** One line that says what a result is. */
@@ -78,7 +78,7 @@ function trialBody(row, panels) {
     picture && [h("h3", {}, "Samples, on the same noises as the teacher's"), h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Samples" }, h("img", { src: picture, alt: `Samples of the teacher and of ${row.solver}`, class: "picture" }))],
     row.bundle && solver && !solver.error && [h("h3", {}, "Use it"), usage(row),
       h("details", {}, h("summary", {}, "Where it comes from"), facts([["bundle", row.bundle], ["key", row.key], ["created", solver.created], ["searched on", solver.model], ["fingerprint of its weights", solver.fingerprint],
-        ["search seed", search.seed], ["samples of the search", search.samples], ["start", search.start], ["grid", search.grid],
+        ["search seed", search.seed?.toString()], ["samples of the search", search.samples && grouped(search.samples)], ["start", search.start], ["grid", search.grid],
         ...Object.entries(search.settings || {}).map(([name, value]) => [name, short(value)]), ...Object.entries(solver.versions).map(([name, value]) => [name, value])]))],
   ].flat().filter(Boolean);
 }
