@@ -58,13 +58,13 @@ def make_final(key: str, values: list[float], selection: float, **more: Any) -> 
     return make_row(key, final=True, **(figures | more))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def row():
     """Makes rows of a made-up sweep."""
     return make_row
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def final():
     """Makes rows that were evaluated again on fresh seeds."""
     return make_final

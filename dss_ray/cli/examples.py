@@ -18,6 +18,10 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "dss-ray leaderboard my_space",
         "dss-ray leaderboard my_space --csv board.csv",
     ),
+    "report": (
+        "dss-ray report my_space",
+        "dss-ray report my_space -o page.html",
+    ),
     "runs": ("dss-ray runs", "dss-ray runs --json"),
     "ui": ("dss-ray ui", "dss-ray ui my_space --optuna --port 5001"),
     "compare": (

@@ -93,6 +93,13 @@ Opened = Annotated[
 Optuna = Annotated[
     bool, Option("--optuna", help="Serve optuna-dashboard on its study too, on the next port.")
 ]
+Page = Annotated[
+    Path | None, Option("-o", "--out", help="HTML file to write; runs/NAME/report.html.")
+]
+ReportModels = Annotated[
+    list[str] | None,
+    Option("--model", help="A model of the sweep that is your own code, or lies elsewhere here."),
+]
 Port = Annotated[int, Option(min=1, max=65535, help="Port to listen on.")]
 Host = Annotated[str, Option(help="Address to listen on.")]
 
