@@ -34,7 +34,7 @@ def test_looking_ends_no_run_and_makes_no_store(store, row):
         run_pages("night", None)
     assert not store.exists()
     sweep = record(row, "one")
-    sweep.begin("a", 0, {})
+    sweep.begin("a", {}, "")
     assert "a" in run_pages("night", None)
     assert sweep.client.get_run(sweep.runs["a"]).info.status == "RUNNING"
 
