@@ -96,6 +96,9 @@ Optuna = Annotated[
 Page = Annotated[
     Path | None, Option("-o", "--out", help="HTML file to write; runs/NAME/report.html.")
 ]
+PictureFolder = Annotated[
+    Path | None, Option(help="Draw front, errors and importances into this folder as well.")
+]
 ReportModels = Annotated[
     list[str] | None,
     Option("--model", help="A model of the sweep that is your own code, or lies elsewhere here."),

@@ -1,5 +1,6 @@
 """The command ``report``: one HTML page of a sweep, to read anywhere and to pass on."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from dss_ray.cli import options
 from dss_ray.cli.stage import stage
 from dss_ray.cli.verb import Result, verb
-from dss_ray.errors import DssError, StoreError, UsageError, require_known
+from dss_ray.errors import DssError, StoreError, require_known
 
 if TYPE_CHECKING:  # torch is slow to import, and --help needs none of it
+    from dss_ray.config.sweep import SweepSettings
     from dss_ray.records.closeups import Closeup
     from dss_ray.records.report_data import Findings
     from dss_ray.records.rows import Row
@@ -23,30 +25,31 @@ def report(
     *,
     out: options.Page = None,
     model: options.ReportModels = None,
+    pictures: options.PictureFolder = None,
 ) -> Result:
     """Make one HTML page of a sweep, to read anywhere and to pass on."""
     with stage(f"reading {name}"):
         from dss_ray.records.report import render_page, write_page
         from dss_ray.records.report_data import Findings, report_document
         from dss_ray.records.runs import RUNS, sweep_rows
-        from dss_ray.tune.folder import MANIFEST, is_running, read_manifest
+        from dss_ray.tune.folder import is_running
 
         rows, folder, notes = sweep_rows(RUNS, name), RUNS / name, Notes()
-        specs, manifest = model_specs(model or [], rows), dict[str, Any]()
-        try:
-            manifest = read_manifest(folder / MANIFEST)
-        except UsageError:
-            notes["settings"] = [f"Settings and versions: {folder / MANIFEST} cannot be read."]
-        shares = importances(rows, manifest.get("settings", {}), notes)
+        specs = model_specs(model or [], rows)
+        manifest, settings = frozen(folder, notes)
+        shares = importances(rows, settings, notes)
     with stage("asking MLflow"):
         runs = run_pages(name, manifest.get("id"), notes)
-    closeups = look(rows, folder, specs, notes)
-    found = Findings(manifest, is_running(folder), shares, runs, closeups, notes)
+    closeups = look(rows, folder, specs, settings, notes)
+    hours = (settings.resources.cpus, settings.resources.gpus) if settings else (1, 0.0)
+    found = Findings(manifest, hours, is_running(folder), shares, runs, closeups, notes)
     with stage("writing the page"):
         document, path = report_document(name, folder, rows, found), out or folder / "report.html"
         write_page(render_page(document), path)
-        pictures = draw(rows, found, folder / "pictures", name)
-    text = f"{path}: open it in a browser; it needs no other file and no network\n{pictures}"
+    if pictures:
+        with stage("drawing pictures"):
+            draw(rows, found, pictures, name)
+    text = f"{path}: open it in a browser; it needs no other file and no network"
     return Result({"path": str(path)}, text)
 
 
@@ -67,23 +70,34 @@ def model_specs(given: Sequence[str], rows: "Sequence[Row]") -> dict[str, str]:
     return shipped | {spec: chosen for spec, chosen in own.items() if chosen}
 
 
+def frozen(folder: Path, notes: Notes) -> "tuple[dict[str, Any], SweepSettings | None]":
+    """What a sweep wrote down as it began, and its settings where they are a sweep's."""
+    from dss_ray.config.sweep import SweepSettings
+    from dss_ray.tune.folder import MANIFEST, read_manifest
+
+    try:
+        manifest = read_manifest(folder / MANIFEST)
+        json.dumps(manifest, allow_nan=False)
+    except ValueError:
+        notes["settings"] = [f"Settings and versions: {folder / MANIFEST} cannot be read."]
+        return {}, None
+    try:
+        settings = SweepSettings.model_validate(manifest["settings"])
+        return manifest, settings if settings.space() else None
+    except ValueError:  # a transfer's, or those of another version
+        return manifest, None
+
+
 def importances(
-    rows: "Sequence[Row]", settings: dict[str, Any], notes: Notes
+    rows: "Sequence[Row]", settings: "SweepSettings | None", notes: Notes
 ) -> dict[str, dict[str, dict[str, float]]]:
     """What the figures depend on, per model and figure; a note says why there is nothing."""
-    from pydantic import ValidationError
-
-    from dss_ray.config.sweep import SweepSettings
     from dss_ray.tune.importance import FEWEST, importances
 
-    found = dict[str, dict[str, dict[str, float]]]()
-    try:
-        space = SweepSettings.model_validate(settings).space()
-    except (ValidationError, UsageError):
-        notes["importances"] = [
-            "The settings of a sweep, with the space it searched, are not here."
-        ]
-        return found
+    if settings is None:
+        notes["importances"] = ["The space that was searched is not on record."]
+        return {}
+    found, space = dict[str, dict[str, dict[str, float]]](), settings.space()
     for model in sorted({row.model for row in rows}):
         found[model] = importances([row for row in rows if row.model == model], space)
     if not all(found.values()):
@@ -109,14 +123,21 @@ def run_pages(name: str, identity: str | None, notes: Notes) -> dict[str, str]:
 
 
 def look(
-    rows: "Sequence[Row]", folder: Path, specs: dict[str, str], notes: Notes
+    rows: "Sequence[Row]",
+    folder: Path,
+    specs: dict[str, str],
+    settings: "SweepSettings | None",
+    notes: Notes,
 ) -> "list[Closeup]":
     """The leaderboard's solvers from near, on those models that can be loaded."""
+    from torch import cuda
+
     from dss_ray.models.spec import short
     from dss_ray.models.zoo import load_model
     from dss_ray.records.closeups import look_closely
     from dss_ray.records.leaderboard import leaderboard_rows
 
+    device = settings.resources.device if settings and cuda.is_available() else "cpu"
     board = [entry for entry in leaderboard_rows(rows) if entry["bundle"]]
     found, missing = list["Closeup"](), list[str]()
     for model in dict.fromkeys(entry["model"] for entry in board):
@@ -128,7 +149,7 @@ def look(
             continue
         with stage(f"looking closely at solvers on {short(model)}") as step:
             try:
-                network = load_model(specs[model])
+                network = load_model(specs[model], device)
             except DssError as error:
                 missing.append(f"No errors on the way and no samples: {error}")
                 continue
@@ -140,8 +161,8 @@ def look(
     return found
 
 
-def draw(rows: "Sequence[Row]", found: "Findings", folder: Path, name: str) -> str:
-    """The report's pictures as PNGs, for papers and web pages; a sentence that says where."""
+def draw(rows: "Sequence[Row]", found: "Findings", folder: Path, name: str) -> None:
+    """The front, the errors on the way and the importances as PNG files, those that there are."""
     from dss_ray.models.spec import short
     from dss_ray.records.plots import plot_errors, plot_front, plot_importances
 
@@ -150,15 +171,9 @@ def draw(rows: "Sequence[Row]", found: "Findings", folder: Path, name: str) -> s
         for model, figures in found.importances.items()
         for figure, share in figures.items()
     }
-    if not any(row.status == "done" for row in rows):
-        return "no pictures: no trial is done"
-    try:
-        folder.mkdir(exist_ok=True)
-        plot_front(rows, folder / "front.png", name)
-        if found.closeups:
-            plot_errors(found.closeups, folder / "errors.png")
-        if shares:
-            plot_importances(shares, folder / "importances.png")
-    except OSError as error:
-        return f"{folder}: no pictures, it cannot be written ({error.strerror})"
-    return f"{folder}: front, errors and importances as pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+    plot_front(rows, folder / "front.png", name)
+    if found.closeups:
+        plot_errors(found.closeups, folder / "errors.png")
+    if shares:
+        plot_importances(shares, folder / "importances.png")

@@ -30,6 +30,7 @@ class Findings:
 
     Args:
         manifest: settings, versions and identity of the sweep.
+        resources: CPUs and GPUs that a worker holds.
         running: whether the sweep goes on.
         importances: per model and figure the share of each dimension.
         runs: the address of each trial's run by key, of the sweep's by "".
@@ -38,6 +39,7 @@ class Findings:
     """
 
     manifest: Json = field(default_factory=dict)
+    resources: tuple[int, float] = (1, 0.0)
     running: bool = False
     importances: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     runs: Mapping[str, str] = field(default_factory=dict)
@@ -54,15 +56,13 @@ def report_document(name: str, folder: Path, rows: Sequence[Row], found: Finding
         rows: all of it.
         found: what else is known.
     """
-    settings = found.manifest.get("settings", {})
-    resources = settings.get("resources", {})
     board = leaderboard_rows(rows)
     best = {entry["key"] for entry in board}
     return {
         "name": name,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "running": found.running,
-        "cost": cost(rows, resources.get("cpus", 1), resources.get("gpus", 0.0)),
+        "cost": cost(rows, *found.resources),
         "fronts": [front(key, rows, board, found) for key in fronts(rows)],
         "rows": [row.model_dump(mode="json", exclude_defaults=True) for row in rows],
         "solvers": {row.key: solver(folder, row) for row in rows if row.bundle},
@@ -71,7 +71,7 @@ def report_document(name: str, folder: Path, rows: Sequence[Row], found: Finding
         "pictures": pictures(folder, sorted(rows, key=lambda row: row.key not in best)),
         "transfer": transfer(rows),
         "runs": dict(found.runs),
-        "settings": settings,
+        "settings": found.manifest.get("settings", {}),
         "versions": found.manifest.get("versions", {}),
         "identity": found.manifest.get("id"),
         "notes": {about: list(notes) for about, notes in found.notes.items()},

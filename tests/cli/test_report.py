@@ -56,10 +56,6 @@ def test_report_writes_a_page_of_the_whole_sweep(run):
     assert [entry["key"] for entry in found["fronts"][0]["board"]] == ["best", "rival"]
     assert found["settings"]["models"] == ["digits-sit"] and "torch" in found["versions"]
     assert "15 finished trials" in found["notes"]["importances"][0]
-    assert {file.name for file in Path("runs/night/pictures").iterdir()} == {
-        "front.png",
-        "errors.png",
-    }
 
 
 def test_the_best_are_measured_anew_beside_the_teacher(run):
@@ -71,6 +67,15 @@ def test_the_best_are_measured_anew_beside_the_teacher(run):
     ab2, euler = (found["closeups"][key]["errors"] for key in ("best", "rival"))
     assert 0 == ab2[0] < ab2[-1] < euler[-1]
     assert not Path("runs/night/report.html").exists()
+
+
+def test_pictures_are_drawn_where_a_folder_is_named(run):
+    add("best")
+    run("report", "night", "--pictures", "out/png")
+    assert {file.name for file in Path("out/png").iterdir()} == {"front.png", "errors.png"}
+    Path("taken").touch()
+    ended = run("report", "night", "--pictures", "taken/png")
+    assert ended.code == 2 and "taken" in ended.sentence
 
 
 def test_a_users_own_code_runs_only_where_it_is_named(run):

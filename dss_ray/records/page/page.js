@@ -201,16 +201,16 @@ function showResults() {
   filter();
 }
 
-/** Nested settings as [a.b, value] pairs. */
+/** Nested settings as [a.b, value] pairs; those that are not set are left out. */
 function flat(value, name = "") {
-  if (value === null || typeof value !== "object") return [[name, value === null ? "-" : String(value)]];
-  if (Array.isArray(value) && value.every((item) => item === null || typeof item !== "object")) return [[name, value.join(", ") || "-"]];
+  if (value === null || typeof value !== "object") return [[name, value === null ? "" : String(value)]];
+  if (Array.isArray(value) && value.every((item) => item === null || typeof item !== "object")) return [[name, value.join(", ")]];
   return Object.entries(value).flatMap(([key, inner]) => flat(inner, name ? `${name}.${key}` : key));
 }
 
 function showProvenance() {
   const fingerprints = new Map(Object.values(DATA.solvers).filter((one) => one.fingerprint).map((one) => [one.model, one.fingerprint]));
-  const asked = flat(DATA.settings).filter(([name]) => name);
+  const asked = flat(DATA.settings);
   place("provenance").replaceChildren(...notes("settings"), ...notes("runs"),
     ...(asked.length ? [h("h3", {}, "What the sweep was asked"), facts(asked)] : []),
     h("h3", {}, "What it ran on"), facts([...Object.entries(DATA.versions), ["identity of the sweep", DATA.identity], ...[...fingerprints].map(([model, print]) => [`weights of ${model}`, h("code", {}, print)])]));
