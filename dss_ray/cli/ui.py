@@ -20,19 +20,21 @@ def ui(
     with ExitStack() as stack:
         with stage("starting the servers"):
             from dss_ray.records.runs import RUNS, newest, require_sweep
-            from dss_ray.records.servers import serving
+            from dss_ray.records.servers import check_port, serving
             from dss_ray.records.ui import mlflow_server, pages
 
             if name is not None:
                 require_sweep(RUNS, name)
-            sweep = name or newest(RUNS)
-            server = mlflow_server(host, port)
-            found, servers = pages(server, sweep), [server] if server else []
+            sweep, tracker, studies = name or newest(RUNS), mlflow_server(host, port), None
             if optuna:
                 from dss_ray.tune.dashboard import dashboard_server
 
-                servers.append(dashboard_server(RUNS, sweep, host, port + 1))
-                found["studies"] = f"{servers[-1].address}/dashboard/"
+                studies = dashboard_server(RUNS, sweep, host, port + 1)
+            servers = [server for server in (tracker, studies) if server]
+            for server in servers:
+                check_port(server)
+            found = pages(tracker, sweep)
+            found |= {"studies": f"{studies.address}/dashboard/"} if studies else {}
             running = stack.enter_context(serving(servers))
         for what, address in found.items():
             sys.stderr.write(f"{what + ':':10} {address}\n")

@@ -51,11 +51,8 @@ def serving(servers: Sequence[Server]) -> Iterator[Running]:
     """Start servers, and go on once all of them answer; end them all in the end.
 
     Raises:
-        UsageError: if a port is taken.
         StoreError: if one ends before it answers.
     """
-    for server in servers:
-        check_port(server.host, server.port)
     running = Running()
     try:
         for server in servers:
@@ -66,8 +63,9 @@ def serving(servers: Sequence[Server]) -> Iterator[Running]:
         running.end()
 
 
-def check_port(host: str, port: int) -> None:
-    """Refuse a port that something listens on, or an address that is none of this machine's."""
+def check_port(server: Server) -> None:
+    """Raise UsageError if something listens there, or the address is none of this machine's."""
+    host, port = server.host, server.port
     try:
         family, kind, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:

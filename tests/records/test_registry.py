@@ -16,6 +16,7 @@ from dss_ray.bundle import save_bundle
 from dss_ray.records.mlflow.recorder import SweepRecorder
 
 NAME = "dss-digits-sit-5"
+ROOT = Path(__file__).parents[2]
 CLASSICAL = [4.0, 5.0, 6.1]
 GRIDS = {"a": "uniform", "b": "cosine", "e": "uniform"}
 
@@ -180,7 +181,7 @@ assert not any(name in sys.modules for name in ("ray", "optuna"))
 
 def loaded_elsewhere(folder, uri):
     """What a fresh process draws with the champion, and what it prints."""
-    environment = os.environ | {"MLFLOW_TRACKING_URI": uri, "PYTHONPATH": str(Path.cwd())}
+    environment = os.environ | {"MLFLOW_TRACKING_URI": uri, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", FRESH],
         cwd=folder, env=environment, capture_output=True, text=True, check=False,
@@ -238,16 +239,27 @@ def test_another_model_can_take_its_place(logged):
     assert np.array_equal(images, sample(own, load_model("digits-flowdcn"), labels=[3, 1, 4]))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("way", ["http", "postgresql"])
-def test_servers_keep_champions_too(sweep, folder, postgres, free_port, mlflow_server, way):
-    backend = postgres.url.replace("postgresql", "postgresql+psycopg")
+def crowned(sweep, folder, uri):
+    """What a fresh process draws with the champion of two sweeps in the store at ``uri``."""
     weights = {"fingerprint": load_model("digits-sit").fingerprint}
+    sweep("a", [1.0, 2.0, 3.0], uri=uri, **weights)
+    store, (second,) = sweep("b", MOVES["better"], uri=uri, **weights)
+    assert second.champion and int(champion(store).version) == 2
+    images, _ = loaded_elsewhere(folder, uri)
+    store.client.delete_registered_model(NAME)  # for the next test on the same database
+    store.client.rename_experiment(store.experiment, str(folder))
+    return images
+
+
+@pytest.mark.slow
+def test_a_tracking_server_keeps_champions(sweep, folder, postgres, free_port, mlflow_server):
+    backend = postgres.url.replace("postgresql", "postgresql+psycopg")
     with mlflow_server(folder, free_port, backend) as address:
-        uri = address if way == "http" else backend
-        sweep("a", [1.0, 2.0, 3.0], uri=uri, **weights)
-        store, (second,) = sweep("b", MOVES["better"], uri=uri, **weights)
-        assert second.champion and int(champion(store).version) == 2
-        images, _ = loaded_elsewhere(folder, uri)
-        store.client.delete_registered_model(NAME)  # both ways share one database
-    assert np.array_equal(images, drawn(GRIDS["b"]))
+        assert np.array_equal(crowned(sweep, folder, address), drawn(GRIDS["b"]))
+
+
+@pytest.mark.slow
+def test_a_database_keeps_champions(sweep, folder, postgres, monkeypatch):
+    monkeypatch.chdir(folder)  # artifacts go to the current folder
+    uri = postgres.url.replace("postgresql", "postgresql+psycopg")
+    assert np.array_equal(crowned(sweep, folder, uri), drawn(GRIDS["b"]))
