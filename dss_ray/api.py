@@ -233,12 +233,44 @@ def frechet_target(model: VelocityModel, settings: SearchSettings) -> FrechetTar
     return FrechetTarget(features, statistics.mean, statistics.covariance)
 
 
-def sample(solver: Bundle, model: VelocityModel, count: int = 10, seed: int = 0) -> Tensor:
-    """Images (count, C, H, W) in [0, 1] that ``solver`` draws from ``model``, label after label."""
+def sample(
+    solver: Bundle,
+    model: VelocityModel,
+    count: int = 10,
+    seed: int = 0,
+    labels: Sequence[int] | None = None,
+) -> Tensor:
+    """Images (count, C, H, W) in [0, 1] that ``solver`` draws from ``model``, label after label.
+
+    Args:
+        solver: the table and the guidance to sample with.
+        model: the model, maybe unconditional.
+        count: of images.
+        seed: of their noises.
+        labels: one for each image, which says their count too; an unconditional model has no use
+            for them.
+
+    Raises:
+        UsageError: if the solver does not fit the model, or a label is none of its.
+    """
     guided = guide_by(solver, model)
+    count = count if labels is None else len(labels)
     noise, label = Teacher(guided[0], DOMAIN, seed, span(solver.table)).noise(0, count)
+    if labels is not None and label is not None:
+        label = checked_labels(labels, model).to(label)
     with torch.no_grad():
         return decoded(model, sample_table(guided, solver.table, noise, label)).cpu() / 255
+
+
+def checked_labels(labels: Sequence[int], model: VelocityModel) -> Tensor:
+    """The labels as a tensor (n,); the null label is one of them."""
+    wrong = [label for label in labels if not 0 <= label <= (model.num_classes or 0)]
+    if wrong:
+        raise UsageError(
+            f"label {wrong[0]}: {model.name} has labels from 0 to {model.num_classes}, the last "
+            "being that of no class"
+        )
+    return torch.tensor(labels, dtype=torch.long)
 
 
 def teacher_images(

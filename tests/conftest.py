@@ -54,16 +54,17 @@ def make_row(key: str = "a", **values: Any) -> Row:
 def make_final(key: str, values: list[float], selection: float, **more: Any) -> Row:
     mean = sum(values) / len(values)
     figures = {"fid": mean, "fid_values": values, "fid_spread": 0.1, "selection_fid": selection}
+    figures |= {"seeds": list(range(len(values))), "fingerprint": "w", "reference": "r"}
     return make_row(key, final=True, **(figures | more))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def row():
     """Makes rows of a made-up sweep."""
     return make_row
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def final():
     """Makes rows that were evaluated again on fresh seeds."""
     return make_final
@@ -161,7 +162,8 @@ def serve_mlflow(folder: Path, port: int, backend: str) -> Iterator[str]:
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", backend]
     command += ["--artifacts-destination", str(folder / "artifacts")]
-    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    lean = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment = os.environ | lean
     with (folder / "server.log").open("a") as log:
         process = subprocess.Popen(
             command, stdout=log, stderr=log, env=environment, start_new_session=True

@@ -8,16 +8,21 @@ from typing import Annotated
 import typer
 
 from dss_ray.cli import catalogue, clusters, handover, measure, runs
+from dss_ray.cli.compare import compare
 from dss_ray.cli.examples import epilog
+from dss_ray.cli.report import report
 from dss_ray.cli.search import search
 from dss_ray.cli.transfer import transfer
+from dss_ray.cli.ui import ui
 from dss_ray.cli.verb import WRONG, complain, terminate_as_interrupt
 
 COMMANDS = (
     runs.sweep,
     runs.leaderboard,
+    report,
     runs.runs,
-    runs.ui,
+    ui,
+    compare,
     search,
     measure.evaluate,
     measure.sample,

@@ -52,6 +52,16 @@ Picture = Annotated[Path, Option("-o", "--out", help="PNG file to write.")]
 Pictures = Annotated[int, Option("--samples", min=1, help="Pictures in each row.")]
 Compare = Annotated[str, Option(help="Solvers of further rows on the same noises: ab2,teacher.")]
 
+# compare
+Compared = Annotated[
+    list[str],
+    Argument(help="Sweeps in ./runs; or bundle files, and names of `dss-ray solvers`."),
+]
+MeasuredOn = Annotated[
+    str | None,
+    Option("--model", help="Model to measure solvers on; the one they were searched on."),
+]
+
 # transfer
 Solvers = Annotated[
     list[str] | None, Argument(help="Bundle files; one is searched per model if left out.")
@@ -77,6 +87,22 @@ Assignments = Annotated[
 ]
 Name = Annotated[str, Argument(help="A sweep: the name of a folder in ./runs.")]
 CsvFile = Annotated[Path | None, Option("--csv", help="Write the rows to this file as well.")]
+Opened = Annotated[
+    str | None, Argument(help="A sweep to open; the one that changed last if left out.")
+]
+Optuna = Annotated[
+    bool, Option("--optuna", help="Serve optuna-dashboard on its study too, on the next port.")
+]
+Page = Annotated[
+    Path | None, Option("-o", "--out", help="HTML file to write; runs/NAME/report.html.")
+]
+PictureFolder = Annotated[
+    Path | None, Option(help="Draw front, errors and importances into this folder as well.")
+]
+ReportModels = Annotated[
+    list[str] | None,
+    Option("--model", help="A model of the sweep that is your own code, or lies elsewhere here."),
+]
 Port = Annotated[int, Option(min=1, max=65535, help="Port to listen on.")]
 Host = Annotated[str, Option(help="Address to listen on.")]
 

@@ -23,14 +23,14 @@ def summary(bundle: Bundle) -> str:
 def facts(bundle: Bundle) -> str:
     """What the solver is, where it comes from and what it was measured to do."""
     scales = bundle.guidance if isinstance(bundle.guidance, tuple) else (bundle.guidance,)
-    version = plain(bundle.versions.get("dss_ray", "-"))
+    made = f"{bundle.created:%Y-%m-%d} by dss_ray {plain(bundle.versions.get('dss_ray', '-'))}"
     rows = {
         "steps": f"{bundle.table.nfe} network queries a sample (NFE)",
         "guidance": ", ".join(f"{scale:g}" for scale in scales),
         "model": model_text(bundle),
         "search": search_text(bundle),
         "figures": ", ".join(figure_text(*item) for item in bundle.metrics.items()) or "none",
-        "made": f"{bundle.created:%Y-%m-%d} by dss_ray {version}",
+        "made": made + (", changed by hand since" if bundle.edited else ""),
         "bundle": content_hash(bundle),
     }
     return "\n".join(
@@ -54,7 +54,7 @@ def model_text(bundle: Bundle) -> str:
     if own is None:
         return text
     return (
-        f"{text}: predicts the {own.prediction}, path {plain(own.path)}; x_0 is "
+        f"{text}: predicts the {own.prediction}, path {plain(own.path).partition(' ')[0]}; x_0 is "
         f"{own.noise_scale:.9g} times standard normal noise"
     )
 
@@ -68,8 +68,7 @@ def search_text(bundle: Bundle) -> str:
         f"{plain(found.method)} from {plain(found.start)} on the grid {plain(found.grid)}, seed "
         f"{found.seed}, {found.samples} samples"
     )
-    text += f"; sweep {plain(sweep.name)}, trial {plain(sweep.key)}" if sweep else ""
-    return text + ("; changed by hand since" if bundle.edited else "")
+    return text + (f"; sweep {plain(sweep.name)}, trial {plain(sweep.key)}" if sweep else "")
 
 
 def figure_text(name: str, figure: Measured) -> str:

@@ -76,10 +76,16 @@ def template(name: str) -> tuple[str, str]:
 def described(docstring: str, bundle: Bundle) -> str:
     """The docstring with what there is to say of the solver."""
     said = {"SUMMARY": summary(bundle), "FACTS": facts(bundle), "DISPLAY": stem(bundle)}
-    own = bundle.conventions.model
-    flow = bundle.table.knots[0] == 0 or (own and own.path == LINEAR)
-    said["SIGMAS"] = "flow_sigmas" if flow else "edm_sigmas"
+    said |= start_words(bundle)
     return re.sub("|".join(said), lambda found: said[found[0]], docstring)
+
+
+def start_words(bundle: Bundle) -> dict[str, str]:
+    """The sigmas of the searched model's convention, and what its noise is scaled with there."""
+    own, first = bundle.conventions.model, float(bundle.table.knots[0])
+    flow = first <= 0 or (own is not None and own.path == LINEAR)
+    scale = "sigmas[0]" if own is None else f"{own.noise_scale / (1 if flow else first):.9g}"
+    return {"SIGMAS": "flow_sigmas" if flow else "edm_sigmas", "SCALE": scale}
 
 
 def constants(bundle: Bundle) -> dict[str, str | tuple[float, ...] | Rows]:

@@ -102,6 +102,8 @@ class Judging:
             stopped=result.samples < job.evaluation.samples,  # if no further report follows
             features=str(result.features),
             samples=result.samples,
+            fingerprint=self.guided.model.fingerprint,
+            reference=job.reference_digest(),
             sampling_evaluations=result.evaluations,
             rmse=result.rmse,
             evaluations=found.evaluations if found else None,

@@ -16,8 +16,9 @@ from dss_ray.config.transfer import BASELINES, TransferSettings
 from dss_ray.evaluation.judge import Judge
 from dss_ray.models.guidance import guide
 from dss_ray.models.protocol import VelocityModel
+from dss_ray.models.spec import short
 from dss_ray.models.zoo import load_model
-from dss_ray.records.mlflow_store import IDENTITY, SweepRecorder
+from dss_ray.records.mlflow.recorder import IDENTITY, SweepRecorder
 from dss_ray.records.rows import Row, append_row, read_rows
 from dss_ray.records.runs import ROWS_FILE
 from dss_ray.records.transfer import METRICS, SOURCE
@@ -203,7 +204,8 @@ class Transfer:
         for row in rows:
             if (row.key, False) not in recorder.recorded:
                 params = {SOURCE: row.params[SOURCE], "model": row.model, "nfe": row.nfe}
-                recorder.begin(row.key, None, params)
+                source = short(str(row.params[SOURCE]))
+                recorder.begin(row.key, params, f"{row.solver} of {source} on {short(row.model)}")
                 recorder.finish(row)
         recorder.close(rows, files=[self.folder / ROWS_FILE, *pictures])
 

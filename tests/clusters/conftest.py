@@ -1,4 +1,3 @@
-import json
 import os
 import secrets
 import shutil
@@ -68,11 +67,10 @@ class Cluster:
                 stderr=log,
             )
 
-    def head(self, through: Sequence[str] = (), **variables: str) -> None:
+    def head(self, **variables: str) -> None:
         """Start the head, with a job server."""
         options = ["--head", "--port", str(self.port), "--dashboard-port", str(self.dashboard)]
-        options += ["--temp-dir", str(self.folder / "head")]
-        self.start("127.0.0.1", *options, through=through, **variables)
+        self.start("127.0.0.1", *options, "--temp-dir", str(self.folder / "head"), **variables)
         self.until("")
 
     def add(self, host: str, through: Sequence[str] = (), **variables: str) -> None:
@@ -80,24 +78,23 @@ class Cluster:
         self.start(host, "--address", self.address, through=through, **variables)
         self.until(host)
 
-    def living(self) -> dict[str, str]:
-        """The nodes that the cluster counts: their ids by their addresses."""
+    def living(self) -> str:
+        """The addresses of the nodes that the cluster counts."""
         program = (
-            "import json, ray; ray.init(address='auto', log_to_driver=False); "
-            "print(json.dumps("
-            "{n['NodeManagerAddress']: n['NodeID'] for n in ray.nodes() if n['Alive']}))"
+            "import ray; ray.init(address='auto', log_to_driver=False); "
+            "print([n['NodeManagerAddress'] for n in ray.nodes() if n['Alive']])"
         )
         done = subprocess.run(
             [sys.executable, "-c", program],
             env=self.environment(RAY_ADDRESS=self.address, RAY_NUM_REDIS_GET_RETRIES="2"),
             cwd=self.folder, capture_output=True, text=True, check=False,
         )  # fmt: skip
-        return json.loads(done.stdout.splitlines()[-1]) if done.stdout else {}
+        return done.stdout
 
     def until(self, host: str) -> None:
         """Wait until the cluster has a node of that address."""
         deadline = time.monotonic() + PATIENCE
-        while not (found := self.living()) or (host and host not in found):
+        while not (found := self.living()) or host not in found:
             logs = "\n".join(path.read_text() for path in self.folder.glob("*.log"))
             assert time.monotonic() < deadline, logs
             assert all(node.poll() is None for node in self.nodes.values()), logs
@@ -151,16 +148,3 @@ def cluster() -> Iterator[Cluster]:
     finally:
         cluster.stop()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-def redis() -> Iterator[str]:
-    """The address of a Redis server."""
-    if not shutil.which("redis-server"):
-        pytest.skip("Redis is not installed")
-    port = free(PORTS.start)
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    yield f"127.0.0.1:{port}"
-    server.kill()
-    server.wait()

@@ -57,6 +57,12 @@ MODELS = {
 }
 
 
+@pytest.fixture
+def models():
+    """One model of each convention."""
+    return MODELS
+
+
 @pytest.fixture(params=MODELS)
 def model(request):
     """A model of each convention."""

@@ -1,3 +1,4 @@
+import re
 from itertools import pairwise
 
 import pytest
@@ -56,6 +57,18 @@ def test_a_denoiser_draws_the_samples_of_the_packages_own_loop(
         assert (drawn - expected).abs().max() < 1e-6
     drawn = solver.sample_dss(flow_denoiser, noise, solver.flow_sigmas())
     assert (drawn - expected).abs().max() < 1e-6
+
+
+def test_the_docstrings_example_is_right_for_the_searched_model(model, tables, exported):
+    """A flow starts at noise as it is, EDM at 80 times it, VP at sqrt(1 + sigma^2) times it."""
+    table = tables(model, 2, 0)
+    solver = exported(table, model)
+    said = re.search(r"sigmas = (\w+)\(\)\n +x = (\S+) \*", solver.__doc__)
+    sigma = float(getattr(solver, said[1])()[0])
+    kind = model.path.name.split()[0] if hasattr(model, "path") else "flow"
+    expected = {"flow": 1.0, "edm": 80.0, "vp": (1 + sigma**2) ** 0.5}[kind]
+    assert float(said[2]) == pytest.approx(expected, rel=1e-8)
+    assert (said[1] == "flow_sigmas") == (kind == "flow")
 
 
 @pytest.mark.parametrize("last", [SPAN[1], 1.0])

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from dss_ray.bundle import Measured, content_hash
+from dss_ray.bundle import Measured, content_hash, conventions_of
 from dss_ray.export.formats import export_standalone
 from dss_ray.models.gaussian import plane
 from dss_ray.models.guidance import guide_steps
@@ -15,13 +15,9 @@ from dss_ray.solver.grids import make_grid
 from dss_ray.solver.sampling import sample
 
 ALONE = """
-import json, sys
+import importlib.util, json, sys
 sys.modules["dss_ray"] = None  # an import of the package fails
-import importlib.util
 import torch
-spec = importlib.util.spec_from_file_location("solver", sys.argv[1])
-solver = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(solver)
 
 def data(x, a, s):
     return 1.5 * torch.tanh(1.5 * a * x / s**2)
@@ -35,40 +31,38 @@ def denoiser(x, a, s, guidance):
 def noise_predictor(x, a, s, guidance):
     return (x - a * data(x, a, s)) / s
 
-x = torch.tensor(json.load(sys.stdin), dtype=torch.float64)
-if sys.argv[2] == "flow":
-    end = solver.sample(velocity, x)
-elif sys.argv[2] == "vp":
-    end = solver.sample_path(noise_predictor, x, "noise", solver.vp)
-else:
-    end = solver.sample_path(denoiser, x, "data", solver.edm)
+def drawn(kind, path, numbers):
+    spec = importlib.util.spec_from_file_location(kind, path)
+    solver = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(solver)
+    x = torch.tensor(numbers, dtype=torch.float64)
+    if kind == "flow":
+        return solver.sample(velocity, x)
+    if kind == "vp":
+        return solver.sample_path(noise_predictor, x, "noise", solver.vp)
+    return solver.sample_path(denoiser, 80 * x, "data", solver.edm)
+
+tasks = json.load(sys.stdin)
+print(json.dumps({kind: drawn(kind, *task).tolist() for kind, task in tasks.items()}))
 assert not [name for name in sys.modules if name.startswith("dss_ray.")]
-print(json.dumps(end.tolist()))
 """
 
 
-def scales(model, table):
-    """What the frame's start and end states are of the model's own noise and data."""
-    ends = float(table.knots[0]), float(table.knots[-1])
-    if not hasattr(model, "path"):
-        return 1.0, 1.0
-    return model.noise_scale(ends[0]), model.data_scale(ends[1])
-
-
 def test_a_fresh_process_without_the_package_draws_the_same_samples(
-    model, tables, bundles, noise, tmp_path
+    models, tables, bundles, noise, tmp_path
 ):
-    table = tables(model, 5, seed=1)
-    path = export_standalone(bundles(table, model), tmp_path)
-    start, end = scales(model, table)
-    kind = model.path.name.split()[0] if hasattr(model, "path") else "flow"
-    own = noise * (80 if kind == "edm" else 1)
-    command = [sys.executable, "-I", "-c", ALONE, str(path), kind]
-    text = json.dumps(own.tolist())
+    tasks, expected = {}, {}
+    for kind, model in models.items():
+        table = tables(model, 5, seed=1)
+        path = export_standalone(bundles(table, model), tmp_path / kind)
+        tasks[kind] = str(path), noise.tolist()
+        own = conventions_of(model, table).model
+        expected[kind] = own.data_scale * sample(model, table, own.noise_scale * noise)
+    command, text = [sys.executable, "-I", "-c", ALONE], json.dumps(tasks)
     ended = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
-    expected = end * sample(model, table, start * noise)
-    drawn = torch.tensor(json.loads(ended.stdout), dtype=torch.float64)
-    assert (drawn - expected).abs().max() < 1e-6
+    for kind, numbers in json.loads(ended.stdout).items():
+        drawn = torch.tensor(numbers, dtype=torch.float64)
+        assert (drawn - expected[kind]).abs().max() < 1e-6, kind
 
 
 @pytest.mark.parametrize("seed", range(8))

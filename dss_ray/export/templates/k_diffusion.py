@@ -8,12 +8,12 @@ A sampler of k-diffusion's calling convention, on torch alone, for denoisers of 
     flow    x = (1 - sigma) * data + sigma * noise: SD3, Flux and ComfyUI's other flow models
 
     sigmas = SIGMAS()
-    x = torch.randn(8, *shape) * sigmas[0]
+    x = SCALE * torch.randn(8, *shape)
     data = sample_dss(model, x, sigmas, extra_args)  # model(x, sigma, **extra_args) -> denoised
 
 The sigmas are the solver's own, ``edm_sigmas`` or ``flow_sigmas``, and say which kind the denoiser
 is of; others are refused. x is returned at the last of them. Guidance is up to the denoiser: give
-it the scale above. Noise predictors (VP, DDPM) start at sqrt(1 + sigma^2) times standard normal.
+it the scale above.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ KNOTS = (0.0, 1.0)
 
 def edm_sigmas() -> Tensor:
     """The solver's sigmas (N + 1,), float64, for denoisers of x = data + sigma * noise."""
-    if KNOTS[0] == 0:
+    if KNOTS[0] <= 0:
         raise ValueError(f"{NAME} starts at pure noise, where sigma is infinite: it is for flows")
     return flow_sigmas() / torch.tensor(KNOTS, dtype=torch.float64)
 
