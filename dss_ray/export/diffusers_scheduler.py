@@ -212,7 +212,7 @@ class TableScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         state = scaled(sample.to(wide), 1 / self.sample_scale(index, sample))
         weight = self.state_weights[index]
         output = model_output.to(wide, copy=weight == 0)  # a compiled network writes there again
-        self.velocities.append(plus(output, weight, state))
+        self.velocities.append(plus(output, [weight], [state]))
         self.origin = state if self.origin is None else self.origin
         state = advance(state, self.origin, self.velocities, *self.increments[index])
         state = scaled(state, self.scales[index + 1]).to(sample.dtype)

@@ -1,7 +1,7 @@
 """The one loop: step a table through a velocity field."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -60,23 +60,26 @@ def advance(
         start: scalar, difference of start weights.
         row: (N,) or longer than ``velocities``, differences of velocity weights.
     """
-    for weight, velocity in zip(scalars(row, state), velocities, strict=False):
-        state = plus(state, weight, velocity)
-    return plus(state, start.to(state) if start.requires_grad else float(start), origin)
+    if row.requires_grad or start.requires_grad:
+        for weight, velocity in zip(row.to(state), velocities, strict=False):
+            state = state + weight * velocity
+        return state + start.to(state) * origin
+    return plus(state, [*row.tolist()[: len(velocities)], float(start)], [*velocities, origin])
 
 
-def plus(state: Tensor, weight: Tensor | float, direction: Tensor) -> Tensor:
-    """``state + weight * direction``, in one pass over memory where the weight is a number."""
-    if isinstance(weight, Tensor) or not abs(weight) < LARGE:
-        return state + weight * direction
-    return torch.add(state, direction, alpha=weight) if weight != 0 else state
-
-
-def scalars(coefficients: Tensor, like: Tensor) -> Sequence[Tensor | float]:
-    """Tensors where gradients flow, else numbers: a fine reference has mostly zeros to skip."""
-    if coefficients.requires_grad:
-        return list(coefficients.to(like))
-    return cast(Sequence[float], coefficients.tolist())
+def plus(state: Tensor, weights: Sequence[float], directions: Sequence[Tensor]) -> Tensor:
+    """``state + sum_j weights[j] * directions[j]``, each in one pass over memory."""
+    total = state
+    for weight, direction in zip(weights, directions, strict=True):
+        if weight == 0:  # a fine reference has mostly zeros
+            continue
+        if not abs(weight) < LARGE:
+            total = total + weight * direction
+        elif total is state:
+            total = torch.add(state, direction, alpha=weight)
+        else:
+            total.add_(direction, alpha=weight)
+    return total
 
 
 def steps(
