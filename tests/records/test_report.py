@@ -186,6 +186,7 @@ def test_a_link_opens_the_page_of_a_trial_and_closing_it_leads_back(desktop):
     assert not dialog.is_visible() and "#trial" not in desktop.url
 
 
+@pytest.mark.slow
 @needs_browser
 def test_the_address_of_a_trial_opens_it_whatever_its_key(browser, site):
     page = visit(browser, f"{site}#trial-c%3A5")
