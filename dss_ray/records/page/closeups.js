@@ -36,76 +36,51 @@ function strips(rows) {
   );
 }
 
+/** The charts of a searched solver, or of another where there is none. */
+function ownPanels(row) {
+  const solver = solverOf(row);
+  const about = "What each step adds of each velocity; 1 is a uniform Euler step";
+  const head = `Weights of ${row.method || row.solver}`;
+  const losses = Object.entries(solver.history || {}).filter(([, points]) => points.length > 1);
+  return [
+    panel(head, about, (colors) => weightsChart(colors, solver)),
+    ...losses.map(([stage, points]) =>
+      panel(`Its loss in ${stage}`, "In the units of that stage's objective", (colors) =>
+        lossChart(colors, points),
+      ),
+    ),
+  ];
+}
+
+/** How the trials of the chosen step count came one after the other. */
+function coursePanel() {
+  const { front, nfe } = state;
+  const own = (row) => row.model === front.model && row.nfe === nfe && row.trial !== undefined;
+  const trials = DATA.rows.filter((row) => own(row) && selection(row) !== undefined);
+  trials.sort((one, other) => one.trial - other.trial);
+  const about = `${front.distance} of the selection, trial by trial`;
+  const build = (colors) => courseChart(colors, trials, safe(front.distance));
+  return trials.length > 1 ? [panel("How the sweep went", about, build)] : [];
+}
+
 function showCloser() {
-  const box = place("closeups");
   const rows = entriesOf(state.front).filter((row) => row.nfe === state.nfe);
   const known = rows.filter((row) => solverOf(row) && !solverOf(row).error);
-  const panels = [],
-    searched = known.find((row) => row.kind === "searched");
   const near = known.filter(closeupOf);
-  if (near.length)
-    panels.push(
-      panel(
-        "Error along the trajectory",
-        "Rmse to the teacher after each step, on 32 noises of the evaluation",
-        (colors) => errorsChart(colors, near),
-      ),
-    );
-  if (known.length)
-    panels.push(
-      panel("Times", "Marks are states, crosses are queries where they are elsewhere", (colors) =>
-        timesChart(colors, known),
-      ),
-    );
-  for (const row of searched ? [searched] : known.slice(0, 1)) {
-    panels.push(
-      panel(
-        `Weights of ${row.method || row.solver}`,
-        "What each step adds of each velocity; 1 is a uniform Euler step",
-        (colors) => weightsChart(colors, solverOf(row)),
-      ),
-    );
-    for (const [stage, points] of Object.entries(solverOf(row).history || {})) {
-      if (points.length > 1)
-        panels.push(
-          panel(`Its loss in ${stage}`, "In the units of that stage's objective", (colors) =>
-            lossChart(colors, points),
-          ),
-        );
-    }
-  }
-  const trials = DATA.rows.filter(
-    (row) =>
-      row.model === state.front.model &&
-      row.nfe === state.nfe &&
-      row.trial !== undefined &&
-      selection(row) !== undefined,
-  );
-  if (trials.length > 1)
-    panels.push(
-      panel("How the sweep went", `${state.front.distance} of the selection, trial by trial`, (colors) =>
-        courseChart(
-          colors,
-          trials.sort((a, b) => a.trial - b.trial),
-          safe(state.front.distance),
-        ),
-      ),
-    );
+  const first = known.find((row) => row.kind === "searched") || known[0];
+  const panels = [];
+  if (near.length) panels.push(errorsPanel(near));
+  if (known.length) panels.push(timesPanel(known), ...ownPanels(first));
+  panels.push(...coursePanel());
+  const box = place("closeups");
   forget(box);
-  const samples = strips(near);
-  const missing = panels.length
-    ? []
-    : [h("p", { class: "note" }, "No bundle of these solvers is on record.")];
-  box.replaceChildren(
-    ...notes("closeups"),
-    ...missing,
-    ...(samples ? [samples] : []),
-    h(
-      "div",
-      { class: "pair" },
-      panels.map((one) => one.figure),
-    ),
+  const missing = known.length ? null : h("p", { class: "note" }, "No bundle of these solvers is on record.");
+  const charts = h(
+    "div",
+    { class: "pair" },
+    panels.map((one) => one.figure),
   );
+  box.replaceChildren(...[...notes("closeups"), missing, strips(near), charts].filter(Boolean));
   panels.forEach((one) => one.show());
 }
 

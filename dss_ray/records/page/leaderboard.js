@@ -79,10 +79,7 @@ function boardColumns(distance) {
       head: distance,
       number: true,
       value: (row) => row.fid,
-      cell: (row) =>
-        row.fid === undefined
-          ? "-"
-          : `${row.fid.toFixed(3)}${row.fid_spread === undefined ? "" : ` \u00b1 ${row.fid_spread.toFixed(3)}`}`,
+      cell: (row) => withSpread(row, 3),
     },
     {
       head: "verdict",

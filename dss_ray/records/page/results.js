@@ -1,48 +1,35 @@
 // All results as a table that can be searched, and where they come from.
 
-function showResults() {
-  const state = (row) =>
-    row.status === "failed"
-      ? "failed"
-      : row.stopped
-        ? "stopped"
-        : row.violated
-          ? "beyond a constraint"
-          : row.final
-            ? "finalist"
-            : "done";
-  const swept = [...new Set(DATA.rows.flatMap((row) => Object.keys(row.params || {})))].filter(
-    (name) => !["nfe", "guidance", "method", "grid"].includes(name),
-  );
-  const columns = [
+/** What was chosen for a result under a name; undefined where it does not apply. */
+const chosenFor = (row, name) => (row.params || {})[name] ?? undefined;
+
+function resultColumns() {
+  const shown = ["nfe", "guidance", "method", "grid"]; // in columns of their own, or in the solver's name
+  const names = new Set(DATA.rows.flatMap((row) => Object.keys(row.params || {})));
+  const swept = [...names].filter((name) => !shown.includes(name));
+  const models = new Set(DATA.rows.map((row) => row.model));
+  const grid = (row) => {
+    const asked = chosenFor(row, "grid");
+    return asked && asked !== row.grid ? `${asked}: ${row.grid}` : row.grid;
+  };
+  return [
     { head: "trial", number: true, value: (row) => row.trial },
     {
       head: "solver",
-      value: (row) => row.solver,
       name: "name",
+      value: (row) => row.solver,
       cell: (row) => [mark(row.kind), trialLink(row, row.solver)],
     },
-    ...(new Set(DATA.rows.map((row) => row.model)).size > 1
-      ? [{ head: "model", value: (row) => row.model.split("?")[0] }]
-      : []),
-    { head: "state", value: state },
+    ...(models.size > 1 ? [{ head: "model", value: (row) => row.model.split("?")[0] }] : []),
+    { head: "state", value: stateOf },
     { head: "NFE", number: true, value: (row) => row.nfe },
     { head: "guidance", number: true, value: (row) => row.guidance },
-    {
-      head: "grid",
-      value: (row) =>
-        row.params && row.params.grid && row.params.grid !== row.grid
-          ? `${row.params.grid}: ${row.grid}`
-          : row.grid,
-    },
+    { head: "grid", value: grid },
     ...swept.map((name) => ({
       head: name,
-      value: (row) => (row.params || {})[name] ?? undefined,
-      cell: (row) => {
-        const value = (row.params || {})[name];
-        return value === undefined || value === null ? "-" : short(value);
-      },
-      number: DATA.rows.some((row) => typeof (row.params || {})[name] === "number"),
+      number: DATA.rows.some((row) => typeof chosenFor(row, name) === "number"),
+      value: (row) => chosenFor(row, name),
+      cell: (row) => (chosenFor(row, name) === undefined ? "-" : short(chosenFor(row, name))),
     })),
     { head: "distance", number: true, value: (row) => row.fid, cell: (row) => fixed(3)(row.fid) },
     { head: "judged on", number: true, value: (row) => row.samples, cell: (row) => grouped(row.samples) },
@@ -55,26 +42,19 @@ function showResults() {
     },
     { head: "seconds", number: true, value: (row) => row.seconds, cell: (row) => fixed(1)(row.seconds) },
   ];
+}
+
+/** All that a filter looks for in a result. */
+function textOf(row) {
+  const chosen = Object.entries(row.params || {}).map((pair) => pair.join("="));
+  const own = [row.key, row.kind, row.solver, row.model, stateOf(row), row.grid, row.error, `nfe=${row.nfe}`];
+  return [...own, ...chosen].join(" ").toLowerCase();
+}
+
+function showResults() {
   const order = sorted(DATA.rows, (row) => row.trial, 1);
-  const made = table("All results", columns, order, (row) => (row.final ? "strong" : ""), true);
-  const texts = new Map(
-    DATA.rows.map((row) => [
-      row,
-      [
-        row.key,
-        row.kind,
-        row.solver,
-        row.model,
-        state(row),
-        row.grid,
-        row.error,
-        `nfe=${row.nfe}`,
-        ...Object.entries(row.params || {}).map((pair) => pair.join("=")),
-      ]
-        .join(" ")
-        .toLowerCase(),
-    ]),
-  );
+  const made = table("All results", resultColumns(), order, (row) => (row.final ? "strong" : ""), true);
+  const texts = new Map(DATA.rows.map((row) => [row, textOf(row)]));
   const filter = () => {
     const words = place("filter")
       .value.toLowerCase()

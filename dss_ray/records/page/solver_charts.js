@@ -115,20 +115,23 @@ function weightsChart(colors, solver) {
 }
 
 /** The loss over the iterations of one stage of a search. */
-function lossChart(colors, points) {
-  const [steps, losses] = [points.map(([step]) => step), points.map(([, loss]) => loss)];
+const lossChart = (colors, points) => lineChart(colors, points, "iteration", "loss");
+
+/** Points [x, y] joined by a line; x are whole numbers. */
+function lineChart(colors, points, across, up) {
+  const [xs, ys] = [points.map(([x]) => x), points.map(([, y]) => y)];
   const line = {
     type: "scatter",
     mode: points.length < 40 ? "lines+markers" : "lines",
-    x: steps,
-    y: losses,
+    x: xs,
+    y: ys,
     line: { color: colors.searched, width: 2 },
     marker: { size: 7 },
-    hovertemplate: "iteration %{x}<br>loss %{y:.5g}<extra></extra>",
+    hovertemplate: `${across} %{x}<br>${up} %{y:.5g}<extra></extra>`,
   };
-  const whole = steps.length && steps.at(-1) < 8 ? { dtick: 1 } : {};
+  const whole = xs.length && xs.at(-1) < 8 ? { dtick: 1 } : {};
   return {
     data: [line],
-    layout: frame(colors, { title: "iteration", ...whole }, { tickformat: ".3~g", ...scale("loss", losses) }),
+    layout: frame(colors, { title: across, ...whole }, { tickformat: ".3~g", ...scale(up, ys) }),
   };
 }

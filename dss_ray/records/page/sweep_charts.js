@@ -2,11 +2,10 @@
 
 /** What a chart says of a result. */
 function told(row) {
-  const spread = row.fid_spread === undefined ? "" : ` \u00b1 ${row.fid_spread.toFixed(3)}`;
   const trial = row.trial === undefined ? row.kind : `trial ${row.trial}`;
   const lines = [`<b>${safe(row.solver)}</b>`, `${trial}, ${row.nfe} steps, guidance ${row.guidance}`];
   if (row.fid !== undefined)
-    lines.push(`${safe(distanceOf(row))} ${row.fid.toFixed(3)}${spread} on ${grouped(row.samples)} samples`);
+    lines.push(`${safe(distanceOf(row))} ${withSpread(row, 3)} on ${grouped(row.samples)} samples`);
   if (row.rmse !== undefined) lines.push(`rmse ${row.rmse.toFixed(4)}`);
   return lines.join("<br>");
 }

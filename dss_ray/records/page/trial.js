@@ -5,15 +5,9 @@ const page = document.getElementById("trial");
 /** The figures of a result as pairs. */
 function figuresOf(row) {
   const distance = distanceOf(row);
-  const seeds = row.fid_values
-    ? ` on ${row.fid_values.length} fresh seeds of ${grouped(row.samples)} samples`
-    : ` on the selection seed, ${grouped(row.samples)} samples`;
+  const seeds = row.fid_values ? `${row.fid_values.length} fresh seeds of` : "the selection seed,";
   return [
-    [
-      distance,
-      row.fid !== undefined &&
-        `${row.fid.toFixed(4)}${row.fid_spread === undefined ? "" : ` \u00b1 ${row.fid_spread.toFixed(4)}`}${seeds}`,
-    ],
+    [distance, row.fid !== undefined && `${withSpread(row, 4)} on ${seeds} ${grouped(row.samples)} samples`],
     ["of each seed", row.fid_values && row.fid_values.map(fixed(4)).join(", ")],
     [`${distance} that selected it`, row.selection_fid !== undefined && fixed(4)(row.selection_fid)],
     [
@@ -44,8 +38,6 @@ function figuresOf(row) {
 
 /** One line that says what a result is. */
 function subtitle(row) {
-  const state =
-    row.status === "failed" ? "failed" : row.stopped ? "stopped early" : row.final ? "finalist" : "done";
   return [
     row.kind,
     row.trial !== undefined && `trial ${row.trial}`,
@@ -53,7 +45,7 @@ function subtitle(row) {
     `${row.nfe} steps`,
     `guidance ${row.guidance}`,
     row.grid && `grid ${row.grid}`,
-    state,
+    stateOf(row),
   ]
     .filter(Boolean)
     .join(" \u00b7 ");
@@ -68,47 +60,40 @@ function panel(head, about, build) {
   };
 }
 
+/** Where solvers stray from the teacher. */
+function errorsPanel(rows) {
+  const about = `Rmse to the teacher after each step, on ${DATA.noises} noises of the evaluation`;
+  return panel("Error along the trajectory", about, (colors) => errorsChart(colors, rows));
+}
+
+/** Where solvers have their states and queries. */
+function timesPanel(rows) {
+  const about = "Marks are states, crosses are queries where they are elsewhere";
+  return panel("Times", about, (colors) => timesChart(colors, rows));
+}
+
+/** The distances of a solver that was judged on more and more samples. */
+function rungsPanel(row, rungs) {
+  return panel(`${distanceOf(row)} by samples`, "A distance falls with their number", (colors) =>
+    lineChart(colors, rungs, "samples", safe(distanceOf(row))),
+  );
+}
+
 /** The charts of a result's solver. */
 function solverPanels(row) {
   const solver = solverOf(row);
   if (!solver || solver.error) return [];
-  const panels = [
-    panel("Weights of each step", "1 is a uniform Euler step", (colors) => weightsChart(colors, solver)),
-    panel("Times", "Marks are states, crosses are queries where they are elsewhere", (colors) =>
-      timesChart(colors, [row]),
-    ),
-  ];
-  if (closeupOf(row))
-    panels.push(
-      panel(
-        "Error along the trajectory",
-        "Rmse to the teacher after each step, on 32 noises of the evaluation",
-        (colors) => errorsChart(colors, [row]),
-      ),
-    );
-  for (const [stage, points] of Object.entries(solver.history || {})) {
-    if (points.length)
-      panels.push(
-        panel(`Loss of ${stage}`, "In the units of its objective", (colors) => lossChart(colors, points)),
-      );
-  }
   const rungs = Object.entries(row.fid_by_samples || {}).map(([count, fid]) => [Number(count), fid]);
-  if (rungs.length > 1)
-    panels.push(
-      panel(`${distanceOf(row)} by samples`, "A distance falls with their number", (colors) => {
-        const { data, layout } = lossChart(colors, rungs);
-        data[0].hovertemplate = "%{x} samples<br>%{y:.4f}<extra></extra>";
-        return {
-          data,
-          layout: {
-            ...layout,
-            xaxis: { ...layout.xaxis, title: { text: "samples" } },
-            yaxis: { ...layout.yaxis, title: { text: distanceOf(row) } },
-          },
-        };
-      }),
-    );
-  return panels;
+  const losses = Object.entries(solver.history || {}).filter(([, points]) => points.length);
+  return [
+    panel("Weights of each step", "1 is a uniform Euler step", (colors) => weightsChart(colors, solver)),
+    timesPanel([row]),
+    ...(closeupOf(row) ? [errorsPanel([row])] : []),
+    ...losses.map(([stage, points]) =>
+      panel(`Loss of ${stage}`, "In the units of its objective", (colors) => lossChart(colors, points)),
+    ),
+    ...(rungs.length > 1 ? [rungsPanel(row, rungs)] : []),
+  ];
 }
 
 /** How to go on with a solver. */
