@@ -45,13 +45,12 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
 /** Text for a chart: plotly takes some markup, a sweep's text must not be any. */
 const safe = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
-/** What all charts share. */
+/** What all charts share. What is drawn upward is said above a chart, which a phone has room for. */
 function frame(colors, x, y, more = {}) {
   const axis = {
     gridcolor: colors.rule,
     linecolor: colors.soft,
     zeroline: false,
-    automargin: true,
     exponentformat: "power",
     fixedrange: coarse,
     title: { standoff: 8 },
@@ -60,7 +59,7 @@ function frame(colors, x, y, more = {}) {
     font: { family: "system-ui, sans-serif", size: 13, color: colors.ink },
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
-    margin: { l: 56, r: 12, t: 8, b: 44 },
+    margin: { l: 66, r: 14, t: 8, b: 48 },
     hoverlabel: {
       bgcolor: colors.page,
       bordercolor: colors.soft,
@@ -77,15 +76,15 @@ function frame(colors, x, y, more = {}) {
 }
 
 /** A log axis with plain numbers where positive values span more than a factor 3. */
-function scale(title, values) {
+function scale(values) {
   const [low, high] = [Math.min(...values), Math.max(...values)];
-  if (!values.length || low <= 0 || high <= 3 * low) return { title };
+  if (!values.length || low <= 0 || high <= 3 * low) return {};
   const leading = high < 100 * low ? [1, 2, 5] : high < 1e4 * low ? [1, 3] : [1];
   const ticks = [];
   for (let power = Math.floor(Math.log10(low)) - 1; power <= Math.ceil(Math.log10(high)); power++) {
     ticks.push(...leading.map((lead) => lead * 10 ** power));
   }
-  return { title, type: "log", tickvals: ticks, ticktext: ticks.map(short) };
+  return { type: "log", tickvals: ticks, ticktext: ticks.map(short) };
 }
 
 /** A line of one kind of solver with its mark. */

@@ -59,7 +59,7 @@ function coursePanel() {
   const trials = DATA.rows.filter((row) => own(row) && selection(row) !== undefined);
   trials.sort((one, other) => one.trial - other.trial);
   const about = `${front.distance} of the selection, trial by trial`;
-  const build = (colors) => courseChart(colors, trials, safe(front.distance));
+  const build = (colors) => courseChart(colors, trials);
   return trials.length > 1 ? [panel("How the sweep went", about, build)] : [];
 }
 

@@ -131,10 +131,10 @@ function showFront() {
     "To the converged teacher at the solver's own guidance.",
   );
   draw(place("front"), `${front.distance} against NFE, of the solvers in the table above`, (colors) =>
-    frontChart(colors, entries, others, "fid", "fid_spread", safe(front.distance)),
+    frontChart(colors, entries, others, "fid", "fid_spread"),
   );
   draw(place("rmse"), "rmse against NFE, of the solvers in the table above", (colors) =>
-    frontChart(colors, entries, others, "rmse", undefined, "rmse"),
+    frontChart(colors, entries, others, "rmse", undefined),
   );
   const counts = [...new Set(entries.map((row) => row.nfe))];
   if (!counts.includes(state.nfe)) state.nfe = counts[Math.floor(counts.length / 2)];
@@ -161,8 +161,10 @@ function showTransfer() {
     ["rmse", "rmse"],
     ["fid", "FID"],
   ].map(([figure, name]) =>
-    panel(`${name} over the best classical solver's`, "below 1 it is beaten there", (colors) =>
-      transferChart(colors, DATA.transfer, figure, chosen.nfe),
+    panel(
+      `${name} over the best classical solver's`,
+      "By where a solver was searched; below 1 the classical one is beaten",
+      (colors) => transferChart(colors, DATA.transfer, figure, chosen.nfe),
     ),
   );
   place("transfer").replaceChildren(

@@ -19,10 +19,7 @@ function errorsChart(colors, rows) {
     layout: frame(
       colors,
       { title: "time (0 noise, 1 data)", range: [0, 1.02] },
-      scale(
-        "rmse to the teacher",
-        data.flatMap((line) => line.y).filter((error) => error > 0),
-      ),
+      scale(data.flatMap((line) => line.y).filter((error) => error > 0)),
     ),
   };
 }
@@ -72,6 +69,7 @@ function timesChart(colors, rows) {
         range: [0.4, rows.length + 0.6],
         showgrid: false,
       },
+      { margin: { l: 78, r: 14, t: 8, b: 48 } },
     ),
   };
 }
@@ -109,7 +107,7 @@ function weightsChart(colors, solver) {
       colors,
       { side: "top", showgrid: false, tickangle: 0 },
       { title: "step", autorange: "reversed", showgrid: false, dtick: count > 12 ? undefined : 1 },
-      { margin: { l: 40, r: 8, t: 28, b: 8 } },
+      { margin: { l: 48, r: 8, t: 28, b: 8 } },
     ),
   };
 }
@@ -132,6 +130,6 @@ function lineChart(colors, points, across, up) {
   const whole = xs.length && xs.at(-1) < 8 ? { dtick: 1 } : {};
   return {
     data: [line],
-    layout: frame(colors, { title: across, ...whole }, { tickformat: ".3~g", ...scale(up, ys) }),
+    layout: frame(colors, { title: across, ...whole }, { tickformat: ".3~g", ...scale(ys) }),
   };
 }

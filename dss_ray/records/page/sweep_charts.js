@@ -11,7 +11,7 @@ function told(row) {
 }
 
 /** A figure of the best solvers against NFE; others are pale dots. */
-function frontChart(colors, entries, others, figure, spread, title) {
+function frontChart(colors, entries, others, figure, spread) {
   const chosen = entries.filter((row) => row[figure] !== undefined);
   const data = others.length
     ? [
@@ -49,19 +49,12 @@ function frontChart(colors, entries, others, figure, spread, title) {
   const counts = [...new Set(chosen.map((row) => row.nfe))];
   return {
     data,
-    layout: frame(
-      colors,
-      { title: "NFE", tickvals: counts },
-      scale(
-        title,
-        chosen.map((row) => row[figure]),
-      ),
-    ),
+    layout: frame(colors, { title: "NFE", tickvals: counts }, scale(chosen.map((row) => row[figure]))),
   };
 }
 
 /** The trials of one step count in their order, and the best so far. */
-function courseChart(colors, rows, title) {
+function courseChart(colors, rows) {
   const data = [],
     best = { x: [], y: [] };
   for (const row of rows.filter((row) => !row.stopped && !row.violated)) {
@@ -105,7 +98,7 @@ function courseChart(colors, rows, title) {
     line: { shape: "hv", color: colors.ink, width: 2 },
     hoverinfo: "skip",
   });
-  return { data, layout: frame(colors, { title: "trial" }, scale(title, rows.map(selection))) };
+  return { data, layout: frame(colors, { title: "trial" }, scale(rows.map(selection))) };
 }
 
 /** The share of each dimension in the differences of each figure. */
@@ -137,11 +130,11 @@ function importanceChart(colors, figures) {
     layout: frame(
       colors,
       { range: [0, 1.12], visible: false },
-      { showgrid: false, ticklen: 6 },
+      { showgrid: false, ticklen: 6, automargin: true },
       {
         barmode: "group",
         bargap: 0.3,
-        margin: { l: 56, r: 12, t: 8, b: 8 },
+        margin: { l: 66, r: 14, t: 8, b: 8 },
         height: 90 + 46 * names.length,
         legend: { orientation: "h", traceorder: "reversed", x: 0, y: 1.02, yanchor: "bottom" },
       },
@@ -183,8 +176,8 @@ function transferChart(colors, { sources, models, cells }, figure, nfe) {
     ],
     layout: frame(
       colors,
-      { showgrid: false, title: "used on" },
-      { autorange: "reversed", showgrid: false, title: "searched on" },
+      { showgrid: false, automargin: true, title: "used on" },
+      { autorange: "reversed", showgrid: false, automargin: true },
     ),
   };
 }
