@@ -8,9 +8,12 @@ from typing import Annotated
 import typer
 
 from dss_ray.cli import catalogue, clusters, handover, measure, runs
+from dss_ray.cli.compare import compare
+from dss_ray.cli.examples import epilog
 from dss_ray.cli.report import report
 from dss_ray.cli.search import search
 from dss_ray.cli.transfer import transfer
+from dss_ray.cli.ui import ui
 from dss_ray.cli.verb import WRONG, complain, terminate_as_interrupt
 
 COMMANDS = (
@@ -18,7 +21,8 @@ COMMANDS = (
     runs.leaderboard,
     report,
     runs.runs,
-    runs.ui,
+    ui,
+    compare,
     search,
     measure.evaluate,
     measure.sample,
@@ -41,7 +45,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 for command in COMMANDS:
-    app.command()(command)
+    app.command(epilog=epilog(command.__name__))(command)
 
 
 def print_version(wanted: bool) -> None:

@@ -22,6 +22,12 @@ def assignment(text: str, example: str = "evaluation.samples=500") -> tuple[str,
         raise UsageError(f"--set {key}: expected a YAML value, got '{value}'") from None
 
 
+def overridden(assignments: Iterable[str] | None, **options: Any) -> dict[str, Any]:
+    """What replaces a space's own values: what ``--set`` says, and the options that are given."""
+    given = {key: value for key, value in options.items() if value is not None}
+    return dict(map(assignment, assignments or [])) | given
+
+
 def search_settings(assignments: Iterable[str], seed: int, samples: int | None) -> "SearchSettings":
     """The settings of one search: the options, and what ``--set`` says."""
     from dss_ray.config.space import SETTINGS, scalar

@@ -2,12 +2,12 @@
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dss_ray.cli import options
-from dss_ray.cli.assignments import assignment
+from dss_ray.cli.assignments import overridden
 from dss_ray.cli.stage import stage
 from dss_ray.cli.verb import DONE, WRONG, Result, verb
 from dss_ray.errors import UsageError
@@ -36,19 +36,20 @@ def doctor(
         raise UsageError(
             "give either --address or --cluster: one names a cluster, the other a file"
         )
+    overrides = overridden(assign)
     with stage("looking around"):
         if cluster:
-            return checked_file(cluster, space, assign or [])
+            return checked_file(cluster, space, overrides)
         from dss_ray.tune.doctor import examine
         from dss_ray.tune.jobs import Jobs
         from dss_ray.tune.launch import preflight
 
         if address and address.startswith(("http://", "https://")):
-            parcel = packed(space or "digits", folder, assign or [])
+            parcel = packed(space or "digits", folder, overrides)
             return report(preflight(Jobs(address), parcel, nodes))
         settings, files = (None, list[str]())
         if space:
-            settings, files = read(space, assign or [])
+            settings, files = read(space, overrides)
         return report(examine(settings, files, address, folder or ".", nodes))
 
 
@@ -70,10 +71,10 @@ def launch(
     """Run a sweep on a cluster as a Ray job, follow it and fetch what it found."""
     if (cluster is None) == (address is None):
         raise UsageError("give either --cluster FILE or --address http://HEAD:8265")
-    budgets = {"name": name, "trials": trials, "time_budget": time_budget}
-    budgets["concurrency"] = concurrency
-    settings = [f"{k}={json.dumps(v)}" for k, v in budgets.items() if v is not None]
-    parcel = packed(space, folder, [*(assign or []), *settings], resume)
+    overrides = overridden(
+        assign, name=name, trials=trials, time_budget=time_budget, concurrency=concurrency
+    )
+    parcel = packed(space, folder, overrides, resume)
     from dss_ray.tune.jobs import Jobs
     from dss_ray.tune.launcher import bring_up, check_cluster, forwarded, nodes_of
 
@@ -104,7 +105,8 @@ def run(  # noqa: PLR0917
 
     check_local(parcel.name, jobs)
     if attach:
-        job = running(jobs, parcel.name)
+        job, folder = running(jobs, parcel.name)
+        parcel = replace(parcel, folder=folder)
     else:
         with stage("checking the cluster"):
             lines = preflight(jobs, parcel, nodes)
@@ -135,35 +137,37 @@ def run(  # noqa: PLR0917
     return Result(document, text, code)
 
 
-def running(jobs: "Jobs", name: str) -> str:
-    """The sweep's latest job."""
+def running(jobs: "Jobs", name: str) -> tuple[str, str]:
+    """The sweep's latest job, and its folder on the cluster."""
+    from dss_ray.tune.jobs import FOLDER
+
     found = jobs.latest(name)
     if found is None:
         raise UsageError(f"--attach: no job of a sweep '{name}' on {jobs.address}")
-    return str(found.submission_id)
+    return str(found.submission_id), (found.metadata or {})[FOLDER]
 
 
-def read(space: str, assign: "Sequence[str]") -> "tuple[SweepSettings, list[str]]":
+def read(space: str, overrides: dict[str, Any]) -> "tuple[SweepSettings, list[str]]":
     """The settings of a space, and the files that it names."""
     from dss_ray.config.read import named_files, plan_sweep
 
-    overrides = dict(map(assignment, assign))
     return plan_sweep(space, overrides)[0], named_files(space, overrides)
 
 
 def packed(
-    space: str, folder: str | None, assign: "Sequence[str]", resume: bool = False
+    space: str, folder: str | None, overrides: dict[str, Any], resume: bool = False
 ) -> "Parcel":
     """What a sweep needs of this machine."""
     with stage(f"checking {space}"):
-        settings, files = read(space, assign)
+        settings, files = read(space, overrides)
     from dss_ray.config.read import read_space
     from dss_ray.tune.launch import Parcel
 
+    told = overrides | {"name": settings.name}  # the name may be the file's, whose stem is lost
     return Parcel(
         name=settings.name,
         text=read_space(space)[0],
-        assignments=[*assign, f"name={json.dumps(settings.name)}"],
+        assignments=[f"{k}={json.dumps(v)}" for k, v in told.items()],
         resume=resume,
         modules=settings.own_modules(Path.cwd()),
         files=files,
@@ -172,13 +176,13 @@ def packed(
     )
 
 
-def checked_file(cluster: Path, space: str | None, assign: "Sequence[str]") -> Result:
+def checked_file(cluster: Path, space: str | None, overrides: dict[str, Any]) -> Result:
     """Whether a cluster file is one, and has nodes for the trials of a space."""
     from dss_ray.config.sweep import Resources
     from dss_ray.tune.doctor import Check
     from dss_ray.tune.launcher import check_cluster
 
-    resources = read(space, assign)[0].resources if space else Resources()
+    resources = read(space, overrides)[0].resources if space else Resources()
     document = check_cluster(cluster, resources)
     types = document.get("available_node_types", {})
     most = f", up to {document['max_workers']} workers" if "max_workers" in document else ""

@@ -52,6 +52,16 @@ Picture = Annotated[Path, Option("-o", "--out", help="PNG file to write.")]
 Pictures = Annotated[int, Option("--samples", min=1, help="Pictures in each row.")]
 Compare = Annotated[str, Option(help="Solvers of further rows on the same noises: ab2,teacher.")]
 
+# compare
+Compared = Annotated[
+    list[str],
+    Argument(help="Sweeps in ./runs; or bundle files, and names of `dss-ray solvers`."),
+]
+MeasuredOn = Annotated[
+    str | None,
+    Option("--model", help="Model to measure solvers on; the one they were searched on."),
+]
+
 # transfer
 Solvers = Annotated[
     list[str] | None, Argument(help="Bundle files; one is searched per model if left out.")
@@ -77,6 +87,12 @@ Assignments = Annotated[
 ]
 Name = Annotated[str, Argument(help="A sweep: the name of a folder in ./runs.")]
 CsvFile = Annotated[Path | None, Option("--csv", help="Write the rows to this file as well.")]
+Opened = Annotated[
+    str | None, Argument(help="A sweep to open; the one that changed last if left out.")
+]
+Optuna = Annotated[
+    bool, Option("--optuna", help="Serve optuna-dashboard on its study too, on the next port.")
+]
 Page = Annotated[
     Path | None, Option("-o", "--out", help="HTML file to write; runs/NAME/report.html.")
 ]
@@ -95,8 +111,21 @@ SchemaKind = Annotated[str, Argument(help="bundle, or space for a sweep's YAML f
 Source = Annotated[str, Argument(help="A sweep in ./runs, or a bundle file.")]
 Folder = Annotated[Path, Option("-o", "--out", help="Folder to write into.")]
 ExportNfe = Annotated[int | None, Option("--nfe", min=1, help="Of a sweep, the best with so many.")]
-Format = Annotated[str, Option("--format", help="bundle.")]
+Format = Annotated[
+    str, Option("--format", help="bundle, standalone, k-diffusion, comfyui or diffusers.")
+]
+Edited = Annotated[
+    bool,
+    Option("--edited", help="Take a bundle that was changed by hand, without its figures."),
+]
 OfModel = Annotated[str | None, Option("--model", help="One of a sweep's models.")]
+Pipeline = Annotated[
+    str | None,
+    Option(help="For diffusers: folder of the pipeline that will sample, or of its scheduler."),
+]
+SelfContained = Annotated[
+    bool, Option("--self-contained", help="For diffusers: add a module that needs no dss_ray.")
+]
 Images = Annotated[Path, Argument(help="A folder of PNGs, or a .npy or .npz of uint8 images.")]
 Features = Annotated[
     str, Option(help="digits-cnn, inception?path=FILE, or package.module:callable.")

@@ -116,7 +116,7 @@ def importances(
 
 def run_pages(name: str, identity: str | None, notes: Notes) -> dict[str, str]:
     """The addresses of the trials' runs; a note says where they open, or why there are none."""
-    from dss_ray.records.mlflow_links import SERVED, run_pages
+    from dss_ray.records.mlflow.links import SERVED, run_pages
 
     try:
         found = run_pages(name, identity)

@@ -1,9 +1,9 @@
-"""The commands on sweeps: run one, show its leaderboard, open its records in a browser."""
+"""The commands on sweeps: run one, show its leaderboard, list them."""
 
 from typing import TYPE_CHECKING, Any
 
 from dss_ray.cli import options
-from dss_ray.cli.assignments import assignment
+from dss_ray.cli.assignments import overridden
 from dss_ray.cli.stage import stage
 from dss_ray.cli.verb import DONE, INTERRUPTED, Result, verb
 from dss_ray.errors import FileError
@@ -30,9 +30,9 @@ def sweep(
     assign: options.Assignments = None,
 ) -> Result:
     """Search many solvers on Ray, ranked beside classical ones."""
-    overrides = dict(map(assignment, assign or []))
-    budgets = {"trials": trials, "time_budget": time_budget, "concurrency": concurrency}
-    overrides |= {key: v for key, v in ({"name": name} | budgets).items() if v is not None}
+    overrides = overridden(
+        assign, name=name, trials=trials, time_budget=time_budget, concurrency=concurrency
+    )
     with stage(f"checking {space}"):
         from dss_ray.config.read import load_sweep, plan_sweep
         from dss_ray.tune.sweep import run_sweep
@@ -137,6 +137,8 @@ def finished(summary: "SweepSummary") -> Result:
         f"{spent['gpu_hours']:.2f} GPU hours; network evaluations filled {summary.busy:.0%} of the "
         f"cores' time; all of it is in {RUNS / summary.name}"
     )
+    if summary.registered:
+        text += f"\nregistered in MLflow: {'; '.join(map(str, summary.registered))}"
     if summary.spent:
         text += (
             f"\n{summary.spent} is spent, and {summary.left} jobs are left: the same command with "
@@ -151,6 +153,7 @@ def finished(summary: "SweepSummary") -> Result:
         "cost": summary.cost,
         "spent": summary.spent,
         "left": summary.left,
+        "registered": [vars(one) for one in summary.registered],
         "best": summary.board,
     }
     code = INTERRUPTED if summary.interrupted else DONE
@@ -192,15 +195,3 @@ def runs() -> Result:
         counts = str(row["done"]), str(row["failed"])
         table.add_row(row["name"], models, nfe, *counts, row["changed"])
     return Result(rows, table if rows else f"no sweep in ./{RUNS} yet")
-
-
-@verb
-def ui(
-    *,
-    port: options.Port = 5000,
-    host: options.Host = "127.0.0.1",
-) -> None:
-    """Serve MLflow's pages on the sweeps' records."""
-    with stage("starting MLflow"):
-        from dss_ray.records.ui import serve_ui
-    serve_ui(port, host)

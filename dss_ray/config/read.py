@@ -13,6 +13,7 @@ from dss_ray.config.checks import check_names
 from dss_ray.config.model_options import Absent, absent_files, paths, with_options
 from dss_ray.config.sweep import SweepSettings
 from dss_ray.errors import FileError, UsageError, unknown
+from dss_ray.solver.classical import CLASSICAL
 
 
 def space_names() -> list[str]:
@@ -57,8 +58,12 @@ def plan_sweep(
 
 
 def named_files(source: str, overrides: dict[str, Any] | None = None) -> list[str]:
-    """The files and folders that a space names, there or not."""
-    return [path for _, path in paths(read_document(source, overrides or {}))]
+    """The files and folders that a valid space names, there or not."""
+    document = read_document(source, overrides or {})
+    start = document["search"].get("start", "ab2")
+    starts = start["choice"] if isinstance(start, dict) else [start]
+    bundles = [name for name in starts if name not in CLASSICAL]
+    return [path for _, path in paths(document)] + bundles
 
 
 def read_document(source: str, overrides: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from itertools import groupby
 from operator import itemgetter
@@ -21,6 +21,7 @@ CAPTION = (
     "NFE with *: on the front; FID with ?: selection seeds only; scale: of guidance; evals, s: "
     "network evaluations and seconds of the search; verdict: to the best classical"
 )
+Entry = Mapping[str, Any]  # a row of the leaderboard
 COLORS = {"better": "green", "worse": "red"}
 
 
@@ -102,8 +103,13 @@ def paired(row: Row, rival: Row) -> tuple[float, float] | None:
     alike = row.final and rival.final and row.samples == rival.samples
     if not alike or count < 2 or count != len(rival.fid_values):
         return None
-    changes = [ours - theirs for ours, theirs in zip(row.fid_values, rival.fid_values, strict=True)]
-    return fmean(changes), stdev(changes) / math.sqrt(count)
+    return mean_difference(row.fid_values, rival.fid_values)
+
+
+def mean_difference(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
+    """Mean of the paired differences of at least two seeds, and its standard error."""
+    changes = [own - other for own, other in zip(ours, theirs, strict=True)]
+    return fmean(changes), stdev(changes) / math.sqrt(len(changes))
 
 
 def verdict(change: float, error: float) -> str:
@@ -174,7 +180,8 @@ def to_csv(board: Sequence[dict[str, Any]]) -> str:
     writer = csv.DictWriter(text, fields, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for entry in board:
-        writer.writerow(entry | {"fid_values": " ".join(map(repr, entry["fid_values"]))})
+        joined = {name: " ".join(map(repr, entry[name])) for name in ("fid_values", "seeds")}
+        writer.writerow(entry | joined)
     return text.getvalue()
 
 

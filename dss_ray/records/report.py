@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import re
-from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from dss_ray.bundle import write_whole
 from dss_ray.errors import FileError
 from dss_ray.records.drawing import BLUE, LOOKS, VERMILLION
 
@@ -67,13 +66,7 @@ def write_page(page: str, path: Path) -> None:
     Raises:
         FileError: if it cannot be written.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(page, encoding="utf-8")
-        draft.replace(path)
+        write_whole(page, path)
     except OSError as error:
         raise FileError(f"{path}: cannot write the report ({error.strerror or error})") from None
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)

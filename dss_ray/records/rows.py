@@ -50,6 +50,9 @@ class Row(BaseModel):
         violated: the constraints of the sweep that it breaks; such a row is never the best.
         features: the extractor in which the distance was taken.
         samples: images per distance.
+        seeds: of ``fid_values``.
+        fingerprint: of the weights of ``model``; "" where it is not on record.
+        reference: digest of what the distance is measured from; likewise.
         rmse: per element of the state, to the converged reference on noises no search saw.
         evaluations: network calls per sample, summed over the samples of the search, without the
             reference's, which are ``reference_evaluations``.
@@ -84,6 +87,9 @@ class Row(BaseModel):
     violated: list[str] = []
     features: str = ""
     samples: int = 0
+    seeds: list[int] = []
+    fingerprint: str = ""
+    reference: str = ""
     rmse: float | None = None
     evaluations: int | None = None
     seconds: float | None = None

@@ -1,12 +1,11 @@
-"""How a row looks as a run of the tracker: its name, figures, losses, and the view of a sweep."""
+"""How a row looks as a run of the tracker: its name, figures and curves."""
 
-import json
 import math
 import re
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dss_ray.models.spec import short
 from dss_ray.records.rows import Param, Row
 
 NAMED = ("nfe", "method", "grid", "guidance", "model")  # swept values that a run's name shows
@@ -18,7 +17,7 @@ COSTS = (
     "network_seconds",
     "worker_seconds",
 )
-FINISHED = 'tags.kind = "searched" AND attributes.status = "FINISHED"'
+LONGEST = 150  # characters of a model in a metric's name; stores refuse names of more than 250
 LOSSES = 500  # at most so many per run; a batch takes 1000 metrics
 History = Mapping[str, Sequence[tuple[int, float]]]
 
@@ -31,6 +30,14 @@ def run_name(trial: int | None, params: Mapping[str, Param]) -> str:
         if value is not None:
             parts.append(value if isinstance(value, str) else f"{name}={value:g}")
     return " ".join(parts)
+
+
+def row_name(row: Row) -> str:
+    """The name of a row's run; of a solver that was not searched, "ab2 power:1:1.4 nfe=5"."""
+    if row.searched:
+        return run_name(row.trial, row.params)
+    grid = [row.grid] if row.grid else []
+    return " ".join([row.solver, *grid, f"nfe={row.nfe}", f"guidance={row.guidance:g}"])
 
 
 def distance_metric(features: str) -> str:
@@ -76,30 +83,17 @@ def losses(history: History) -> list[tuple[int, float]]:
 def front_points(board: Sequence[Mapping[str, Any]]) -> list[tuple[str, float, int]]:
     """The leaderboard as curves over NFE: (metric, distance, NFE) per model and kind."""
     return [
-        (f"best_{distance_metric(e['features'])}/{e['model']}/{e['kind']}", e["fid"], e["nfe"])
-        for e in board
+        (f"best_{distance_metric(e['features'])}/{name}/{e['kind']}", e["fid"], e["nfe"])
+        for name, e in zip(model_names(board), board, strict=True)
         if e["fid"] is not None
     ]
 
 
-def saved_view(name: str, features: str, swept: Sequence[str]) -> str:
-    """A saved view of MLflow's runs page: the sweep's finished trials, best first.
-
-    The page itself shows neither parameters nor metrics until one picks them column by column, and
-    comparing a selection that holds a failed trial or the parent plots no metric at all.
-    """
-    fid = distance_metric(features)
-    metrics = [f"metrics.`{metric}`" for metric in (fid, f"{fid}_fresh", *FIGURES)]
-    state = {
-        "searchFilter": f'tags.`dss.sweep` = "{name}" AND {FINISHED}',
-        "orderByKey": f"metrics.`{fid}`",
-        "orderByAsc": True,
-        "selectedColumns": [
-            "attributes.`Description`",
-            *metrics,
-            *(f"params.`{p}`" for p in swept),
-        ],
-    }
-    now = int(time.time() * 1000)
-    view = {"name": f"{name}: finished trials", "createdAt": now, "updatedAt": now}
-    return json.dumps(view | {"state": json.dumps(state)})
+def model_names(board: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The models of the entries as parts of a metric's name, which takes few other characters."""
+    models = {entry["model"] for entry in board}
+    plain = len(set(map(short, models))) == len(models)  # or else their files tell them apart
+    return [
+        re.sub(r"[^\w.-]+", "_", short(e["model"]) if plain else e["model"])[-LONGEST:]
+        for e in board
+    ]

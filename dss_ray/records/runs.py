@@ -18,10 +18,22 @@ def sweep_rows(root: Path, name: str) -> list[Row]:
         UsageError: if there is no such sweep, with the nearest name and all that there are.
         FileError: if its rows are corrupt.
     """
+    require_sweep(root, name)
+    return read_rows(root / name / ROWS_FILE)
+
+
+def require_sweep(root: Path, name: str) -> None:
+    """Raise UsageError unless there is a sweep of that name in ``root``."""
     names = sweep_names(root)
     if name not in names:
         raise unknown("sweep", name, names or ["none yet"], where=str(root))
-    return read_rows(root / name / ROWS_FILE)
+
+
+def newest(root: Path) -> str | None:
+    """The sweep in ``root`` whose rows changed last; None where none has rows."""
+    files = [root / name / ROWS_FILE for name in sweep_names(root)]
+    changed = {file.stat().st_mtime: file.parent.name for file in files if file.exists()}
+    return changed[max(changed)] if changed else None
 
 
 def sweep_names(root: Path) -> list[str]:

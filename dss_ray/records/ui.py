@@ -1,57 +1,55 @@
-"""Serve MLflow's pages on the store that sweeps write."""
+"""MLflow's pages on the store that sweeps write: where they are, and the server of them."""
 
-import os
-import subprocess
 import sys
+from urllib.parse import quote, urlsplit
 
-from dss_ray.errors import StoreError, UsageError
-from dss_ray.records.mlflow_store import (
-    open_client,
-    open_experiment,
-    tracking_uri,
-    translated,
-)
+from dss_ray.errors import UsageError
+from dss_ray.records.mlflow.recorder import VIEW
+from dss_ray.records.mlflow.store import open_client, open_experiment, tracking_uri, translated
+from dss_ray.records.servers import Server
+
+LEAN = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # else eight more processes
+TRAINING = "workflowType=machine_learning"  # MLflow opens its other half elsewhere
 
 
-def serve_ui(port: int, host: str) -> None:
-    """Run ``mlflow ui`` on the sweeps' store until interrupted; standard error says where.
+def mlflow_server(host: str, port: int) -> Server | None:
+    """The server of the sweeps' store; None where the store is a server itself.
 
-    Args:
-        port: to listen on.
-        host: to listen on.
-
-    Raises:
-        UsageError: if the store is a server, which has its own pages.
-        StoreError: if the store cannot be opened, or the server ends by itself.
+    The store's address goes through the environment: a command line, and a password in it, is
+    public.
     """
     uri = tracking_uri()
-    if uri.startswith(("http://", "https://", "databricks")):
-        raise UsageError(
-            "MLFLOW_TRACKING_URI names a tracking server, which serves its own pages; "
-            "open its address in a browser"
-        )
-    with translated(uri):
-        experiment = open_experiment(open_client(uri), uri)
-    page = f"http://{host}:{port}/#/experiments/{experiment}/runs?workflowType=machine_learning"
-    sys.stderr.write(f"sweeps: {page} (under Views one view per sweep; Ctrl-C ends)\n")
-    # The address goes through the environment: a command line, and a password in it, is public.
+    if urlsplit(uri).scheme in ("http", "https"):
+        return None
     command = [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port)]
-    environment = os.environ | {"MLFLOW_BACKEND_STORE_URI": uri}
-    server = subprocess.Popen([*command, "--workers", "1"], env=environment)
-    try:
-        code = server.wait()
-    except KeyboardInterrupt:
-        stop(server)
-        return
-    if code:
-        raise StoreError(f"mlflow ui ended with code {code}; is port {port} taken?")
+    environment = {"MLFLOW_BACKEND_STORE_URI": uri} | LEAN
+    return Server("mlflow ui", [*command, "--workers", "1"], host, port, environment)
 
 
-def stop(server: subprocess.Popen[bytes]) -> None:
-    """End the server, which has met the same Ctrl-C, and wait for it."""
-    server.terminate()
-    try:
-        server.wait(10)
-    except subprocess.TimeoutExpired:
-        server.kill()
-        server.wait()
+def pages(server: Server | None, sweep: str | None) -> dict[str, str]:
+    """The addresses of the runs, those of ``sweep`` first, and of the registered solvers.
+
+    Raises:
+        UsageError: if the store has no pages that this command knows.
+        StoreError: if it cannot be opened.
+    """
+    uri = tracking_uri()
+    base = server.address if server else public(uri)
+    with translated(uri):
+        client = open_client(uri)
+        experiment = open_experiment(client, uri)
+        views = client.get_experiment(experiment).tags
+    view = f"&viewStateShareKey={quote(str(sweep))}" if f"{VIEW}{sweep}" in views else ""
+    return {
+        "runs": f"{base}/#/experiments/{experiment}/runs?{TRAINING}{view}",
+        "champions": f"{base}/#/models?{TRAINING}",
+    }
+
+
+def public(uri: str) -> str:
+    """The address of a tracking server without user and password."""
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https"):
+        raise UsageError(f"MLFLOW_TRACKING_URI names no store that has pages here ({parts.scheme})")
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}".rstrip("/")

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -148,22 +149,25 @@ class Crowd:
         concurrency: at most so many; None for as many as the nodes hold.
         joined: whether the cluster was there before, and perhaps grows where there is demand: then
             ``concurrency`` trials, or one more than there is room for, ask for it.
-
-    Attributes:
-        most: the most that could run at once so far.
     """
 
     def __init__(self, resources: Resources, concurrency: int | None, joined: bool) -> None:
         self.resources, self.concurrency, self.joined = resources, concurrency, joined
-        self.most = 1
+        self.slots, self.since, self.passed = 0, time.monotonic(), 0.0
+        self()  # from now on their time counts
 
     def __call__(self) -> int:
         """Trials that may run now."""
         slots = room(nodes_now(), self.resources)
-        self.most = max(self.most, min(slots, self.concurrency or slots))
+        self.passed = self.seconds()
+        self.slots, self.since = min(slots, self.concurrency or slots), time.monotonic()
         if self.concurrency is None:
             return slots + SPARE if self.joined else slots
         return self.concurrency if self.joined else min(slots, self.concurrency)
+
+    def seconds(self) -> float:
+        """Those of all the workers that there was room for so far."""
+        return self.passed + self.slots * (time.monotonic() - self.since)
 
 
 def use_assigned_cpus() -> None:

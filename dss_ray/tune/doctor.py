@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dss_ray.config.sweep import Resources, SweepSettings
 from dss_ray.errors import DssError, UsageError
-from dss_ray.records.mlflow_store import check_store, on_disk, tracking_uri
+from dss_ray.records.mlflow.store import check_store, on_disk, tracking_uri
 from dss_ray.tune.cluster import check_fit, check_gpus, hosts_now, join, nodes_now
 from dss_ray.tune.probe import Machine, machines, this_machine
 from dss_ray.tune.smoke import smoke, smoke_on

@@ -70,10 +70,12 @@ def evaluate_finalists(
         parts[number] = tally.result(judged_by(rows[row].model, judge)[1])
         own = range(row * len(seeds), (row + 1) * len(seeds))
         if all(index in parts for index in own):
-            done(*final_row(rows[row], [parts[index] for index in own]))
+            done(*final_row(rows[row], seeds, [parts[index] for index in own]))
 
 
-def final_row(row: Row, results: Sequence[EvaluationResult]) -> tuple[Row, float]:
+def final_row(
+    row: Row, seeds: Sequence[int], results: Sequence[EvaluationResult]
+) -> tuple[Row, float]:
     """``row`` with its figures on the fresh seeds, and the processor seconds they took."""
     values = [float(result.fid) for result in results if result.fid is not None]
     update = {
@@ -82,6 +84,7 @@ def final_row(row: Row, results: Sequence[EvaluationResult]) -> tuple[Row, float
         "fid_values": values,
         "selection_fid": row.fid,
         "samples": results[0].samples,
+        "seeds": list(seeds),
         "sampling_evaluations": (row.sampling_evaluations or 0)
         + sum(result.evaluations for result in results),
         "final": True,

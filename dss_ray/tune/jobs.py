@@ -15,7 +15,7 @@ from dss_ray.errors import DssError, StoreError, UsageError
 if TYPE_CHECKING:  # Ray takes a second to import
     from ray.job_submission import JobDetails
 
-SWEEP = "dss_ray_sweep"  # the metadata that names a job's sweep
+SWEEP, FOLDER = "dss_ray_sweep", "dss_ray_folder"  # the metadata of a sweep's job
 POLL, RETRY, SILENCE = 1.0, 3.0, 60.0  # seconds
 INTERRUPTED, KILLED = 130, 1
 PATIENCE, NOT_YET = 120.0, "No available agent"  # seconds for a head that has just started
@@ -80,7 +80,11 @@ class Jobs:
             raise StoreError(f"{self.address}: the job server refused: {first}") from None
 
     def submit(
-        self, command: str, folder: Path, environment: Mapping[str, str], name: str | None = None
+        self,
+        command: str,
+        folder: Path,
+        environment: Mapping[str, str],
+        metadata: Mapping[str, str] | None = None,
     ) -> str:
         """Run a shell command on the head; returns the job's id.
 
@@ -89,8 +93,9 @@ class Jobs:
                 workers of the job find them too.
             folder: what is sent along.
             environment: further variables of the job and its workers. Ray keeps and shows them.
-            name: of the sweep that it runs.
+            metadata: the name of the sweep that it runs and its folder, by which it is found again.
         """
+        told = dict(metadata or {})
         runtime = {
             "working_dir": str(folder),
             "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": STOP_SECONDS, "COLUMNS": "120", **environment},
@@ -103,8 +108,8 @@ class Jobs:
                         self.client.submit_job(
                             entrypoint=command,
                             runtime_env=runtime,
-                            metadata={SWEEP: name} if name else None,
-                            submission_id=f"{name}-{int(time.time())}" if name else None,
+                            metadata=told,
+                            submission_id=f"{told[SWEEP]}-{int(time.time())}" if told else None,
                         )
                     )
             except StoreError as error:

@@ -15,10 +15,14 @@ from torch import Tensor
 from dss_ray.bundle import Bundle, load_bundle, write_bundle
 from dss_ray.config.sweep import SweepSettings
 from dss_ray.errors import StoreError
-from dss_ray.records.mlflow_store import IDENTITY, SweepRecorder
+from dss_ray.records.lineage import keep_runs
+from dss_ray.records.mlflow.recorder import IDENTITY, SweepRecorder
+from dss_ray.records.mlflow.registry import Registered
 from dss_ray.records.rows import Row, append_row, read_rows
+from dss_ray.records.run_fields import run_name
 from dss_ray.records.sample_plot import plot_samples
 from dss_ray.records.solver_plot import plot_history, plot_solver
+from dss_ray.tune.finalists import finalists
 from dss_ray.tune.folder import MANIFEST, identity
 from dss_ray.tune.job import Job
 from dss_ray.tune.loaded import judged_by
@@ -40,6 +44,10 @@ class Recorder:
         folder: ``runs/NAME``.
         settings: of the sweep.
         resume: whether the folder holds an earlier run of it.
+
+    Attributes:
+        registered: once it is closed, the solvers that are better than every classical one, as
+            model versions in MLflow.
     """
 
     def __init__(self, folder: Path, settings: SweepSettings, resume: bool) -> None:
@@ -47,6 +55,7 @@ class Recorder:
         self.path = folder / "rows.jsonl"
         self.rows = {row.identity: row for row in read_rows(self.path)}
         self.store: SweepRecorder | None = None
+        self.registered: list[Registered] = []
         self.failure: StoreError | None = None
         self.again_at = 0.0  # monotonic time at which a failed store is tried again
         self.tasks = queue.SimpleQueue[Callable[[], None] | None]()
@@ -103,7 +112,8 @@ class Recorder:
         """A job starts."""
         if job.kind == "searched":
             params = self.params(job)
-            begin = partial(self.stored, lambda: self.opened.begin(job.key, number, params))
+            name = run_name(number, params)
+            begin = partial(self.stored, lambda: self.opened.begin(job.key, params, name))
             self.tasks.put(begin)
 
     def params(self, job: Job) -> dict[str, int | float | str]:
@@ -137,10 +147,18 @@ class Recorder:
         """Append ``row`` and queue the rest."""
         append_row(self.path, row)
         self.rows[row.identity] = row
-        if result is not None:
+        if result is not None and self.leads(row):
             images = result.pictures.images()
             self.tasks.put(partial(draw, self.folder / str(row.bundle), result.bundle, images))
         self.tasks.put(partial(self.stored, partial(self.publish, row)))
+
+    def leads(self, row: Row) -> bool:
+        """Whether a solver would be a finalist just now, as all finalists were when they ended.
+
+        Pictures of the others would take more of the driver's time than all its other work.
+        """
+        leading = finalists(self.rows.values(), self.settings.evaluation)
+        return row.identity in {one.identity for one in leading}
 
     def publish(self, row: Row) -> None:
         """Record ``row`` with its files in MLflow."""
@@ -148,15 +166,18 @@ class Recorder:
         if row.bundle:
             bundle = load_bundle(self.folder / row.bundle)
             history = bundle.search.history if bundle.search else {}
-            files = sorted((self.folder / row.bundle).parent.iterdir()) if not row.final else []
+            files = sorted((self.folder / row.bundle).parent.iterdir())
         self.opened.finish(row, history, files)
 
     def close(self, interrupted: bool) -> None:
-        """Finish what is queued and close the parent run; say so if MLflow could not be written."""
+        """Finish what is queued, register champions; say so if MLflow could not be written."""
         rows, manifest = list(self.rows.values()), self.folder / MANIFEST
 
         def finish() -> None:
             self.opened.close(rows, files=[manifest], interrupted=interrupted)
+            keep_runs(self.folder, self.opened.runs)
+            if not interrupted:
+                self.registered = self.opened.register(rows, self.folder)
 
         self.tasks.put(partial(self.stored, finish, at_once=True))
         self.tasks.put(None)

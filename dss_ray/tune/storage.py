@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dss_ray.errors import DssError, FileError, StoreError, UsageError
-from dss_ray.records.mlflow_store import on_disk, tracking_uri
+from dss_ray.records.mlflow.store import on_disk, tracking_uri
 
 if TYPE_CHECKING:  # Optuna takes a second to import, which --help must not pay
     from optuna.storages import RDBStorage

@@ -106,7 +106,7 @@ class Study:
     def ask(self, visited: Callable[[Values], bool]) -> tuple[int, Values] | None:
         """A trial's number and the values of a point not visited before; None if none is left."""
         draws = REDRAWS if self.chooser.name != GRID else 0
-        while draws > 0 or self.waiting():  # what a killed process has queued comes first
+        while draws > 0 or self.waits():  # what a killed process has queued comes first
             number, values = self.draw()
             if not visited(values):
                 return number, values
@@ -121,15 +121,16 @@ class Study:
         self.study.enqueue_trial(unvisited[index])
         return self.draw()
 
-    def waiting(self) -> list[int]:
-        """The numbers of the trials that wait to be drawn."""
+    def waits(self) -> bool:
+        """Whether a trial waits to be drawn."""
         trials = self.study.get_trials(deepcopy=False)
-        return [trial.number for trial in trials if trial.state.name == "WAITING"]
+        return any(trial.state.name == "WAITING" for trial in trials)
 
     def upcoming(self) -> int:
         """The number of the trial that is drawn next: the first that waits, or a new one."""
-        waiting = self.waiting()
-        return waiting[0] if waiting else len(self.study.get_trials(deepcopy=False))
+        trials = self.study.get_trials(deepcopy=False)
+        waiting = [trial.number for trial in trials if trial.state.name == "WAITING"]
+        return waiting[0] if waiting else len(trials)
 
     def draw(self) -> tuple[int, Values]:
         """Whatever the study proposes next."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dss_ray.config.sweep import SweepSettings
 from dss_ray.records.cost import cost
 from dss_ray.records.leaderboard import leaderboard_rows
+from dss_ray.records.mlflow.registry import Registered
 from dss_ray.records.rows import Row
 from dss_ray.records.runs import RUNS, sweep_rows
 from dss_ray.tune.baselines import baseline_jobs
@@ -45,6 +46,7 @@ class SweepSummary:
         spent: the budget that ended it before its trials were done; None where none did.
         left: how many jobs it left then.
         interrupted: whether it was stopped and can be resumed.
+        registered: the solvers that beat every classical one, as model versions in MLflow.
         busy: share of the workers' time, from the cluster's start on, that their processors spent
             inside network evaluations; waiting does not count.
     """
@@ -57,6 +59,7 @@ class SweepSummary:
     spent: str | None
     left: int
     interrupted: bool
+    registered: list[Registered]
     busy: float
 
 
@@ -130,8 +133,8 @@ class Sweep:
             with suppress(*failures()):  # those that fail now wait when the sweep is resumed
                 for study in self.studies.values():
                     study.requeue()
-            cores = self.crowd.most * self.settings.resources.cpus
-            busy = self.network_seconds / (cores * (time.monotonic() - self.began))
+            held = self.crowd.seconds() * self.settings.resources.cpus
+            busy = self.network_seconds / held
             self.recorder.close(interrupted)
         trials = [row for row in self.rows() if row.searched]
         failed = sum(row.status == "failed" for row in trials)
@@ -144,6 +147,7 @@ class Sweep:
             spent=self.spent,
             left=self.left,
             interrupted=interrupted,
+            registered=self.recorder.registered,
             busy=busy,
         )
 

@@ -1,12 +1,14 @@
 """How a sweep and an evaluation spread over simulated nodes of 8 GPUs each.
 
-    python tests/benchmarks/cluster_scaling.py [--nodes 1,2,4,8] [--trials 256] [--seconds 20]
+    python tests/benchmarks/cluster_scaling.py [--nodes 1,2,4,8] [--trials 256]
+                                               [--seconds 20] [--chunk-seconds 5]
 
 The nodes are real Ray nodes on this machine that claim GPUs; workers sleep instead of computing and
 import no torch. All of the driver is real: study, searcher, scheduler, records, merging.
 
-* A worker's start is left out: its clock begins with its first piece of work. ``efficiency`` is the
-  share of the workers' time from then to the last piece's end that they slept.
+* ``start s`` is how long the workers take to start, which the two cores of a small machine make
+  long; work begins when all are there. ``efficiency`` is the share of the workers' time from then
+  to the last piece's end that they slept.
 * ``gap`` is the time between a piece of work and the next on the same worker.
 * ``driver`` is the driver's processor time per piece. One driver that is busy all the time keeps
   ``seconds / driver`` GPUs at work: that many saturate it.
@@ -15,13 +17,14 @@ import no torch. All of the driver is real: study, searcher, scheduler, records,
 import argparse
 import os
 import tempfile
+import threading
 import time
 from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import ray
 from ray.cluster_utils import Cluster
@@ -37,6 +40,7 @@ from dss_ray.tune.job import Job
 from dss_ray.tune.work import run_job
 
 GPUS, SAMPLES = 8, 50_000
+EVALUATIONS = 4  # at once, as finalists are
 WORK = "work"  # key of a result: worker, begin and end
 Piece = tuple[str, float, float]
 
@@ -69,12 +73,22 @@ def outcome(own: SweepSettings) -> str:
     return found.model_dump_json()
 
 
-def sleeper(seconds: float, report: str) -> type[Trainable]:
+def gather(place: Path, workers: int) -> None:
+    """On a worker: wait until there are all of them."""
+    own = place / str(os.getpid())
+    if own.exists():
+        return
+    own.touch()
+    while len(list(place.iterdir())) < workers:
+        time.sleep(0.5)
+
+
+def sleeper(seconds: float, report: str, place: Path, workers: int) -> type[Trainable]:
     """A trainable that sleeps and reports."""
 
     class Sleeper(Trainable):
         def setup(self, config: dict[str, Any]) -> None:
-            pass
+            gather(place, workers)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
             return True
@@ -88,10 +102,10 @@ def sleeper(seconds: float, report: str) -> type[Trainable]:
     return Sleeper
 
 
-def run_trials(address: str, trials: int, seconds: float) -> tuple[list[Piece], float]:
-    """The pieces of work of a whole sweep, and the driver's processor seconds."""
-    own, pieces = settings(trials), list[Piece]()
-    trainable.JobTrainable = sleeper(seconds, outcome(own))  # type: ignore[misc]
+def run_trials(address: str, trials: int, seconds: float, workers: int) -> list[Piece]:
+    """The pieces of work of a whole sweep."""
+    own, pieces, place = settings(trials), list[Piece](), Path(tempfile.mkdtemp(dir=Path.cwd()))
+    trainable.JobTrainable = sleeper(seconds, outcome(own), place, workers)  # type: ignore[misc]
     sweep.finalists = lambda *_: []  # they would need the GPUs
 
     class Watching(searcher.Delivery):
@@ -103,16 +117,17 @@ def run_trials(address: str, trials: int, seconds: float) -> tuple[list[Piece], 
 
     assert issubclass(Watching, Callback)
     real, searcher.Delivery = searcher.Delivery, Watching  # type: ignore[misc]
-    before = time.process_time()
     sweep.run_sweep(own, address=address)
     searcher.Delivery = real  # type: ignore[misc]
-    return pieces, time.process_time() - before
+    return pieces
 
 
-def run_chunks(address: str, seconds: float) -> tuple[list[Piece], float]:
-    """The same of the evaluation of one solver on 50,000 samples."""
+def run_chunks(address: str, seconds: float, workers: int) -> list[Piece]:
+    """The same of evaluations on 50,000 samples each."""
+    place = Path(tempfile.mkdtemp(dir=Path.cwd()))
 
     def sleep(shard: Any, indices: range) -> list[SimpleNamespace]:
+        gather(place, workers)
         found = []
         for index in indices:
             began = time.time()
@@ -131,29 +146,54 @@ def run_chunks(address: str, seconds: float) -> tuple[list[Piece], float]:
 
     sharded.run_chunks, sharded.Tally = sleep, Pieces  # type: ignore[assignment, misc]
     join(address)
-    before = time.process_time()
     shard: Any = SimpleNamespace(plan=range(SAMPLES // CHUNK), chunk=CHUNK)
     try:
-        ((_, pieces),) = sharded.spread([shard], Resources(cpus=1, gpus=1))
+        found = list(sharded.spread([shard] * EVALUATIONS, Resources(cpus=1, gpus=1)))
     finally:
         ray.shutdown()
-    return list(pieces), time.process_time() - before  # type: ignore[arg-type]
+    return [piece for _, tally in found for piece in tally]  # type: ignore[union-attr]
 
 
-def figures(pieces: list[Piece], driver: float, seconds: float) -> list[str]:
-    """A row's cells: workers, wall seconds, efficiency, gap, driver, saturation."""
+class Clock(threading.Thread):
+    """Takes down the time and this process's processor time, twice a second while it is open."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.done, self.times = threading.Event(), [(time.time(), time.process_time())]
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.done.set()
+        self.join()
+
+    def run(self) -> None:
+        while not self.done.wait(0.5):
+            self.times.append((time.time(), time.process_time()))
+
+    def busy(self, first: float, last: float) -> float:
+        """Processor seconds between two times."""
+        then = [spent for when, spent in self.times if first <= when <= last]
+        return then[-1] - then[0]
+
+
+def figures(pieces: list[Piece], clock: Clock, seconds: float) -> list[str]:
+    """A row's cells: pieces, workers, seconds to start, wall seconds, efficiency, gap, driver,
+    saturation."""
     workers = defaultdict(list)
     for worker, began, ended in pieces:
         workers[worker].append((began, ended))
-    last = max(ended for _, _, ended in pieces)
-    available = sum(last - min(began for began, _ in own) for own in workers.values())
+    first, last = min(began for _, began, _ in pieces), max(ended for _, _, ended in pieces)
     gaps = [
         after[0] - before[1] for own in workers.values() for before, after in pairwise(sorted(own))
     ]
-    slept, each = sum(ended - began for _, began, ended in pieces), driver / len(pieces)
-    first = min(began for _, began, _ in pieces)
+    slept = sum(ended - began for _, began, ended in pieces)
+    each = clock.busy(first, last) / len(pieces)
     return [
-        str(len(pieces)), str(len(workers)), f"{last - first:.0f}", f"{slept / available:.1%}",
+        str(len(pieces)), str(len(workers)), f"{first - clock.times[0][0]:.0f}",
+        f"{last - first:.0f}", f"{slept / (last - first) / len(workers):.1%}",
         f"{median(gaps):.3f}", f"{each:.4f}", f"{seconds / each:,.0f}",
     ]  # fmt: skip
 
@@ -163,10 +203,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--nodes", default="1,2,4,8")
     parser.add_argument("--trials", type=int, default=256)
-    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--seconds", type=float, default=20.0, help="of a trial")
+    parser.add_argument("--chunk-seconds", type=float, default=5.0)
     options = parser.parse_args()
-    table = Table("nodes", "work", "pieces", "workers", "wall s", "efficiency", "gap s", "driver s",
-                  "GPUs at saturation")  # fmt: skip
+    table = Table("nodes", "work", "pieces", "workers", "start s", "wall s", "efficiency", "gap s",
+                  "driver s", "GPUs at saturation")  # fmt: skip
     for count in map(int, options.nodes.split(",")):
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
         for _ in range(count):
@@ -175,10 +216,12 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             here = Path.cwd()
             os.chdir(folder)
-            found = run_trials(cluster.address, options.trials, options.seconds)
-            table.add_row(str(count), "trials", *figures(*found, options.seconds))
-            found = run_chunks(cluster.address, options.seconds)
-            table.add_row(str(count), "chunks", *figures(*found, options.seconds))
+            with Clock() as clock:
+                found = run_trials(cluster.address, options.trials, options.seconds, count * GPUS)
+            table.add_row(str(count), "trials", *figures(found, clock, options.seconds))
+            with Clock() as clock:
+                found = run_chunks(cluster.address, options.chunk_seconds, count * GPUS)
+            table.add_row(str(count), "chunks", *figures(found, clock, options.chunk_seconds))
             os.chdir(here)
         cluster.shutdown()
         Console(width=120).print(table)

@@ -20,7 +20,7 @@ from dss_ray.api import load_solver
 from dss_ray.bundle import SearchProvenance, save_bundle
 from dss_ray.config.read import load_sweep
 from dss_ray.models.zoo import load_model
-from dss_ray.records.mlflow_store import IDENTITY, SweepRecorder
+from dss_ray.records.mlflow.recorder import IDENTITY, SweepRecorder
 from dss_ray.records.rows import Row, append_row
 from dss_ray.records.sample_plot import plot_samples
 from dss_ray.tune.folder import freeze, identity

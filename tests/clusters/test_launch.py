@@ -12,24 +12,6 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 pytestmark = pytest.mark.slow
-MODEL = """
-import time
-
-from dss_ray import load_model
-
-
-class Slow:
-    name, sample_shape, num_classes = "slow", (1, 8, 8), 10
-    t_min, t_max, fingerprint, features = 0.0, 1.0, "slow-1", "digits-cnn"
-    guided_channels = None
-
-    def __init__(self):
-        self.model = load_model("digits-sit")
-
-    def __call__(self, x, t, label):
-        time.sleep(0.05)
-        return self.model(x, t, label)
-"""
 SPACE = """
 models: ["slow:Slow"]
 sampler: grid
@@ -44,24 +26,16 @@ evaluation: {samples: 500, final_samples: 500, final_seeds: [0, 1]}
 baselines: {methods: [ab2], grids: [uniform], samples: 8, keep: 1}
 """
 POINTS = 24
-TIMES = {"seconds", "reference_seconds", "network_seconds", "worker_seconds"}
-
-
-def rows(folder: Path) -> dict[str, dict]:
-    """The last row of each key, without what a clock measured."""
-    lines = (folder / "runs/space/rows.jsonl").read_text().splitlines()
-    found = {row["key"]: row for row in map(json.loads, lines)}
-    return {key: {k: v for k, v in row.items() if k not in TIMES} for key, row in found.items()}
 
 
 def test_a_launched_sweep_survives_a_lost_node_and_uses_a_new_one(
-    cluster, postgres, free_port, mlflow_server, tmp_path
+    cluster, postgres, free_port, mlflow_server, slow_model, last_rows, tmp_path
 ):
     home, shared, alone = tmp_path / "laptop", tmp_path / "shared", tmp_path / "alone"
     for folder in (home, alone):
         folder.mkdir()
         (folder / "space.yaml").write_text(SPACE)
-        (folder / "slow.py").write_text(MODEL)
+        slow_model(folder)
     secret = postgres.url.rpartition("@")[0].rpartition(":")[2]
     public = postgres.url.replace(f":{secret}@", "@")
     with mlflow_server(tmp_path, free_port, f"sqlite:///{tmp_path}/mlflow.db") as tracker:
@@ -85,8 +59,8 @@ def test_a_launched_sweep_survives_a_lost_node_and_uses_a_new_one(
         done = cluster.run("leaderboard", "space", "--json", cwd=home)
         client = MlflowClient(tracker)
         runs = client.search_runs(["1"], max_results=1000)
-    found = rows(home)
-    assert found == rows(shared)
+    found = last_rows(home)
+    assert found == last_rows(shared)
     assert sum(row["searched"] for row in found.values()) == POINTS
     assert all(row["status"] == "done" for row in found.values())
     assert json.loads(done.stdout) == summary["best"]
@@ -105,7 +79,7 @@ def test_a_launched_sweep_survives_a_lost_node_and_uses_a_new_one(
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [command[0], "sweep", "space.yaml"]
     subprocess.run(command, cwd=alone, env=environment, check=True, capture_output=True)
-    assert found == rows(alone)
+    assert found == last_rows(alone)
 
 
 def written(folder: Path) -> int:

@@ -5,6 +5,8 @@ import subprocess
 
 import pytest
 
+from dss_ray.api import load_solver
+from dss_ray.bundle import save_bundle
 from dss_ray.cli.assignments import assignment
 from dss_ray.cli.clusters import packed
 from dss_ray.config.sweep import Resources
@@ -75,6 +77,17 @@ def test_a_name_stays_a_name_on_its_way(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     text = "models: [digits-sit]\nsearch: {nfe: {choice: [3, 4]}}\n"
     (tmp_path / f"{name}.yaml").write_text(text + "baselines: {methods: [ab2], grids: [uniform]}\n")
-    sent = packed(f"{name}.yaml", None, [])
+    sent = packed(f"{name}.yaml", None, {})
     assert sent.name == name
     assert dict(map(assignment, sent.assignments))["name"] == name
+
+
+def test_tables_that_searches_start_from_are_sent_along(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tables").mkdir()
+    save_bundle(load_solver("ab2", 3), tmp_path / "tables/begin.json")
+    text = "models: [digits-sit]\nsearch: {nfe: 3, start: {choice: [ab2, tables/begin.json]}}\n"
+    (tmp_path / "own.yaml").write_text(text + "baselines: {methods: [ab2], grids: [uniform]}\n")
+    with packed("own.yaml", None, {}).packed() as folder:
+        sent = (folder / "files/tables/begin.json").read_bytes()
+    assert sent == (tmp_path / "tables/begin.json").read_bytes()

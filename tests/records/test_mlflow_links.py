@@ -1,8 +1,8 @@
 import pytest
 
 from dss_ray.errors import StoreError
-from dss_ray.records.mlflow_links import run_pages
-from dss_ray.records.mlflow_store import IDENTITY, SweepRecorder
+from dss_ray.records.mlflow.links import run_pages
+from dss_ray.records.mlflow.recorder import IDENTITY, SweepRecorder
 
 
 def record(row, identity, *keys, uri):
@@ -12,7 +12,7 @@ def record(row, identity, *keys, uri):
     )
     for key in keys:
         sweep.finish(row(key))
-    sweep.begin("running", 0, {})
+    sweep.begin("running", {}, "")
     return sweep
 
 

@@ -52,7 +52,6 @@ def test_as_many_trials_run_as_nodes_hold_however_they_change(nodes) -> None:
     assert crowd() == 9
     del nodes[1:]
     assert crowd() == 2
-    assert crowd.most == 9
     assert Crowd(Resources(), 1, joined=False)() == 1
     assert Crowd(Resources(), 8, joined=False)() == 2
 
@@ -61,7 +60,15 @@ def test_on_a_cluster_that_may_grow_some_trials_ask_for_room(nodes) -> None:
     assert Crowd(Resources(), None, joined=True)() == 6
     many = Crowd(Resources(), 8, joined=True)
     assert many() == 8
-    assert many.most == 5
+
+
+def test_the_time_of_the_workers_is_that_of_the_room_there_was(nodes, monkeypatch) -> None:
+    clock = iter([0.0, 0.0, 0.0, 10.0, 10.0, 12.0])
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
+    crowd = Crowd(Resources(), 4, joined=True)
+    del nodes[1:]
+    crowd()
+    assert crowd.seconds() == 4 * 10 + 2 * 2
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,10 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from dss_ray.config.sweep import Baselines, SweepSettings
+from dss_ray.records.lineage import trial_run
 from dss_ray.records.rows import Row, read_rows
 from dss_ray.tune import recorder as module
+from dss_ray.tune.finalists import finalists
 from dss_ray.tune.recorder import Recorder
 
 SETTINGS = SweepSettings(
@@ -109,3 +111,18 @@ def test_nothing_is_missing_after_the_tracker_was_away(tmp_path, monkeypatch, ba
     rows = read_rows(tmp_path / "rows.jsonl")
     assert recorded(database) == [(one.key, "FINISHED", one.fid) for one in rows]
     assert len(rows) >= 3
+    client = MlflowClient(f"sqlite:///{database}")
+    for one in rows:  # the sweep's folder tells each trial's run
+        assert client.get_run(trial_run(tmp_path, one.key)).data.tags["dss.key"] == one.key
+
+
+def test_those_that_lead_when_they_end_include_all_finalists(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (tmp_path / "manifest.json").write_text(json.dumps({"id": "some", "settings": {}}))
+    recorder, led = Recorder(tmp_path, SETTINGS, resume=False), []
+    for key in ("3", "5", "2", "4", "1"):
+        recorder.write(row(key))
+        led += [key] * recorder.leads(row(key))
+    recorder.close(interrupted=False)
+    assert led == ["3", "2", "1"]
+    assert {one.key for one in finalists(recorder.rows.values(), SETTINGS.evaluation)} <= set(led)

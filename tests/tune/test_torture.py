@@ -19,24 +19,6 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 pytestmark = pytest.mark.slow
-MODEL = """
-import time
-
-from dss_ray import load_model
-
-
-class Slow:
-    name, sample_shape, num_classes = "slow", (1, 8, 8), 10
-    t_min, t_max, fingerprint, features = 0.0, 1.0, "slow-1", "digits-cnn"
-    guided_channels = None
-
-    def __init__(self):
-        self.model = load_model("digits-sit")
-
-    def __call__(self, x, t, label):
-        time.sleep(0.04)
-        return self.model(x, t, label)
-"""
 SPACE = """
 models: ["slow:Slow"]
 sampler: grid
@@ -53,7 +35,6 @@ baselines: {methods: [ab2], grids: [uniform], samples: 8, keep: 1}
 POINTS = 60
 KILLS = ["worker"] * 8 + ["driver"] * 9 + ["raylet"] * 4 + ["disk"] * 2 + ["store"] * 2
 PATIENCE = 600  # seconds for whatever should happen soon
-TIMES = {"seconds", "reference_seconds", "network_seconds", "worker_seconds"}
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
 
 
@@ -68,13 +49,6 @@ def wait_for(condition: Any) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def rows(folder: Path) -> dict[str, dict]:
-    """The last row of each key, without what a clock measured."""
-    lines = (folder / "runs/space/rows.jsonl").read_text().splitlines()
-    found = {row["key"]: row for row in map(json.loads, lines)}
-    return {key: {k: v for k, v in row.items() if k not in TIMES} for key, row in found.items()}
 
 
 class Torturer:
@@ -179,7 +153,9 @@ class Torturer:
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+def folders(
+    slow_model: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, Path]]:
     """The folder of an undisturbed sweep and of a tortured one, on a small disk of its own."""
     base = tmp_path_factory.mktemp("torture")
     os.environ["DSS_RAY_CACHE"] = str(base / "cache")
@@ -191,7 +167,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Pa
         pytest.skip("a small disk needs the right to mount one")
     try:
         for folder in (whole, tortured):
-            (folder / "slow.py").write_text(MODEL)
+            slow_model(folder)
             (folder / "space.yaml").write_text(SPACE)
             torturer = Torturer(folder, Random(0))
             try:
@@ -210,20 +186,22 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Pa
         subprocess.run(["umount", "-l", str(tortured)], check=True)
 
 
-def test_the_rows_are_those_of_an_undisturbed_sweep(folders: tuple[Path, Path]) -> None:
-    whole, tortured = map(rows, folders)
+def test_the_rows_are_those_of_an_undisturbed_sweep(
+    folders: tuple[Path, Path], last_rows: Any
+) -> None:
+    whole, tortured = map(last_rows, folders)
     assert tortured == whole
     assert Counter(row["kind"] for row in whole.values())["searched"] == POINTS
 
 
-def test_each_point_is_complete_or_failed_once(folders: tuple[Path, Path]) -> None:
+def test_each_point_is_complete_or_failed_once(folders: tuple[Path, Path], last_rows: Any) -> None:
     storage = f"sqlite:///{folders[1]}/runs/space/study.db"
     trials = optuna.load_study(storage=storage, study_name=None).trials
     points = Counter(json.dumps(trial.params, sort_keys=True) for trial in trials)
     assert len(points) == POINTS
     assert set(points.values()) == {1}
     assert {trial.state.name for trial in trials} <= {"COMPLETE", "FAIL"}
-    found = {row["trial"]: row for row in rows(folders[1]).values() if row["searched"]}
+    found = {row["trial"]: row for row in last_rows(folders[1]).values() if row["searched"]}
     for trial in trials:
         row = found[trial.number]
         assert (trial.state.name == "FAIL") == (row["status"] == "failed")
@@ -231,14 +209,14 @@ def test_each_point_is_complete_or_failed_once(folders: tuple[Path, Path]) -> No
             assert trial.values == [row["nfe"], row["selection_fid"] or row["fid"]]
 
 
-def test_mlflow_agrees_figure_by_figure(folders: tuple[Path, Path]) -> None:
+def test_mlflow_agrees_figure_by_figure(folders: tuple[Path, Path], last_rows: Any) -> None:
     client = MlflowClient(f"sqlite:///{folders[1]}/mlflow.db")
     experiment = client.get_experiment_by_name("dss_ray")
     runs = client.search_runs([experiment.experiment_id])
     assert {run.info.status for run in runs} <= {"FINISHED", "FAILED"}
     trials = [run for run in runs if "dss.key" in run.data.tags]
     assert len(trials) == len({run.data.tags["dss.key"] for run in trials})
-    found = rows(folders[1])
+    found = last_rows(folders[1])
     assert {run.data.tags["dss.key"] for run in trials} == set(found)
     for run in trials:
         row = found[run.data.tags["dss.key"]]

@@ -10,15 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dss_ray.errors import StoreError
-from dss_ray.records.mlflow_store import (
-    EXPERIMENT,
-    IDENTITY,
-    KEY,
-    SWEEP,
-    open_client,
-    tracking_uri,
-    translated,
-)
+from dss_ray.records.mlflow.recorder import IDENTITY, KEY, SWEEP
+from dss_ray.records.mlflow.store import EXPERIMENT, open_client, tracking_uri, translated
 
 SERVED = "http://127.0.0.1:5000"  # where ``dss-ray ui`` shows a store that is no server
 QUERY = f"""

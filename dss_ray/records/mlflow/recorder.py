@@ -1,4 +1,4 @@
-"""Record sweeps in MLflow: a parent run per sweep, a child run per trial; all of MLflow is here.
+"""Record sweeps in MLflow: a parent run per sweep, a child run per trial.
 
 MLflow is a view of what happened; ``rows.jsonl`` is the record. Only the driver writes, with few
 and batched calls: eight writers on one SQLite file took ten times longer per run than one.
@@ -6,19 +6,16 @@ and batched calls: eight writers on one SQLite file took ten times longer per ru
 
 from __future__ import annotations
 
-import logging
-import os
-import re
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Any
 
-from dss_ray.errors import StoreError
-from dss_ray.records.leaderboard import leaderboard_rows, to_csv, to_markdown
+from dss_ray.records.leaderboard import leaderboard_rows, to_csv
+from dss_ray.records.mlflow.registry import Registered, Registry, registered_lines
+from dss_ray.records.mlflow.store import open_client, open_experiment, tracking_uri, translated
+from dss_ray.records.notes import pictures, sweep_note, trial_note
 from dss_ray.records.plots import plot_front
 from dss_ray.records.rows import Param, Row
 from dss_ray.records.run_fields import (
@@ -27,18 +24,17 @@ from dss_ray.records.run_fields import (
     figures,
     front_points,
     losses,
-    run_name,
-    saved_view,
+    row_name,
 )
+from dss_ray.records.saved_view import saved_view
+from dss_ray.records.version_fields import champions
 
 if TYPE_CHECKING:  # importing mlflow takes seconds, and most commands record nothing
     from mlflow.entities import Run
-    from mlflow.tracking import MlflowClient
 
-EXPERIMENT = "dss_ray"
 IDENTITY = "dss.id"  # tag of a sweep that was started once and perhaps resumed
-KEY, SWEEP, CHECKED = "dss.key", "dss.sweep", "dss.checked"
-FINALIST = "Finalist: the figures ending in fresh are on seeds that did not select it."
+KEY, SWEEP = "dss.key", "dss.sweep"
+FRONT = "front.png"
 TEXT = 5000  # characters of a tag; stores refuse 8000 and more
 NOTE, PARENT, VIEW = "mlflow.note.content", "mlflow.parentRunId", "mlflow.sharedViewState."
 
@@ -91,17 +87,17 @@ class SweepRecorder:
                 if run.info.status in ("FINISHED", "FAILED")
             }
         self.reconcile()
-        ended = {key for key, _ in self.recorded}
-        self.running = set(self.runs) - ended  # those that a kill cut short end when they finish
+        self.filed = {key for key, _ in self.recorded}  # their files are there
+        self.running = set(self.runs) - self.filed  # those that a kill cut short end when they end
 
-    def begin(self, key: str, trial: int | None, params: Mapping[str, Param]) -> None:
+    def begin(self, key: str, params: Mapping[str, Param], name: str) -> None:
         """Open the run of a trial that starts, or again the run that has this key."""
         self.running.add(key)
         with translated(self.uri):
             if key in self.runs:
                 self.client.update_run(self.runs[key], status="RUNNING")
                 return
-            run = self.create(run_name(trial, params) or key, {KEY: key, PARENT: self.parent})
+            run = self.create(name or key, {KEY: key, PARENT: self.parent})
             from mlflow.entities import Param as Parameter
 
             # A parameter that some runs lack would drop those runs from the compare view's plots.
@@ -116,20 +112,23 @@ class SweepRecorder:
         A later call with the final row adds the figures on fresh seeds.
         """
         if row.key not in self.runs:
-            self.begin(row.key, row.trial, row.params)
-        run, failed = self.runs[row.key], row.status == "failed"
+            self.begin(row.key, row.params, row_name(row))
+        run, failed, files = self.runs[row.key], row.status == "failed", list(files)
         tags = {"solver": row.solver, "kind": row.kind, "model": row.model}
-        tags |= {"error": str(row.error), NOTE: f"Failed: {row.error}"} if failed else {}
+        tags |= {"error": str(row.error)} if failed else {}
         tags |= {"stopped": "true"} if row.stopped else {}
         tags |= {"violated": ", ".join(row.violated)} if row.violated else {}
-        tags |= {"finalist": "true", NOTE: FINALIST} if row.final and not failed else {}
+        tags |= {"finalist": "true"} if row.final and not failed else {}
+        note = trial_note(row, pictures(run, files))
+        tags |= {NOTE: note} if note else {}
         points = [(name, value, 0) for name, value in figures(row).items()]
         points += [] if row.final else distances(row)
         points += [("loss", loss, step) for step, loss in losses(history or {})]
         with translated(self.uri):
             self.log(run, points, tags)
-            for file in files:
+            for file in files if row.key not in self.filed else []:
                 self.client.log_artifact(run, str(file))
+            self.filed.add(row.key)
             if failed or row.key in self.running:
                 self.client.set_terminated(run, "FAILED" if failed else "FINISHED")
         self.running.discard(row.key)
@@ -153,12 +152,37 @@ class SweepRecorder:
         points = [(f"trials_{end}", float(ended.count(end)), 0) for end in ("done", "failed")]
         with translated(self.uri), tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "leaderboard.csv").write_text(to_csv(board), encoding="utf-8")
-            plot_front(rows, Path(folder) / "front.png", self.name)
+            plot_front(rows, Path(folder) / FRONT, self.name)
             self.client.log_artifacts(self.parent, folder)
             for file in files:
                 self.client.log_artifact(self.parent, str(file))
-            self.log(self.parent, points + front_points(board), {NOTE: to_markdown(board)})
+            self.log(self.parent, points + front_points(board), {NOTE: self.note(board, [])})
             self.client.set_terminated(self.parent, "KILLED" if interrupted else "FINISHED")
+
+    def register(self, rows: Sequence[Row], folder: Path) -> list[Registered]:
+        """Register the solvers that beat every classical one, and add them to the parent's note.
+
+        Args:
+            rows: of the sweep, the finalists on fresh seeds.
+            folder: of the sweep, where their bundles lie.
+        """
+        board = leaderboard_rows(rows)
+        registry = Registry(self.client, self.experiment)
+        with translated(self.uri):
+            found = [
+                registry.register(
+                    entry, rival, self.name, self.runs[entry["key"]], folder / entry["bundle"]
+                )
+                for entry, rival in champions(board)
+            ]
+            if found:
+                self.log(self.parent, [], {NOTE: self.note(board, found)})
+        return found
+
+    def note(self, board: list[dict[str, Any]], found: Sequence[Registered]) -> str:
+        """The parent's note."""
+        front = pictures(self.parent, [Path(FRONT)])
+        return sweep_note(board, [*registered_lines(found), *front])
 
     def create(self, name: str, tags: Mapping[str, str]) -> str:
         """A new run's id."""
@@ -197,67 +221,3 @@ class SweepRecorder:
             found, token = found + list(page), page.token
             if not token:
                 return found
-
-
-def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, else the file that a plain ``mlflow ui`` in this folder reads."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path('mlflow.db').resolve()}"
-
-
-def on_disk(uri: str) -> bool:
-    """Whether a store is files of one machine."""
-    return urlsplit(uri).scheme in ("", "file", "sqlite")
-
-
-def check_store(uri: str) -> None:
-    """Write to a store: the experiment of all sweeps, and on it the time of this check.
-
-    Raises:
-        StoreError: if it cannot be reached, or refuses.
-    """
-    with translated(uri):
-        client = open_client(uri)
-        client.set_experiment_tag(open_experiment(client, uri), CHECKED, str(int(time.time())))
-
-
-def open_client(uri: str) -> MlflowClient:
-    """A quiet client: no migration log on a store's first use, no usage data sent."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    os.environ.setdefault(
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2"
-    )  # else a dead server takes minutes
-    from mlflow.tracking import MlflowClient
-
-    for name in ("alembic", "mlflow"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # logs tracebacks
-    return MlflowClient(tracking_uri=uri)
-
-
-def open_experiment(client: MlflowClient, uri: str) -> str:
-    """The id of the experiment of all sweeps; an SQLite file has its artifacts beside it."""
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found is None:
-        file = re.match(r"sqlite:///([^?]+)", uri)
-        folder = (Path(file[1]).resolve().parent / "mlartifacts").as_uri() if file else None
-        return str(client.create_experiment(EXPERIMENT, artifact_location=folder))
-    if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)
-
-
-@contextmanager
-def translated(uri: str) -> Iterator[None]:
-    """MLflow's errors as a StoreError, whose text never holds the password of ``uri``."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
-        text = str(error).partition("\n")[0]
-        secret = urlsplit(uri).password or ""
-        for form in filter(None, (secret, unquote(secret))):
-            text = text.replace(form, "***")
-        raise StoreError(f"the MLflow store failed: {text}; check MLFLOW_TRACKING_URI") from None

@@ -1,7 +1,6 @@
 import json
 import math
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -11,7 +10,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from dss_ray.errors import DssError, StoreError
-from dss_ray.records.mlflow_store import SweepRecorder, tracking_uri
+from dss_ray.records.mlflow.recorder import SweepRecorder
+from dss_ray.records.mlflow.store import tracking_uri
+from dss_ray.records.run_fields import run_name
 
 PARAMS = {"nfe": 5, "method": "gradient", "guidance": 1.5}
 
@@ -46,7 +47,7 @@ def run_of(recorder, key):
 def test_a_trial_is_a_child_with_its_params_figures_and_files(folder, row):
     sweep = recorder(folder)
     (folder / "solver.json").write_text("{}")
-    sweep.begin("k", 7, PARAMS)
+    sweep.begin("k", PARAMS, run_name(7, PARAMS))
     assert run_of(sweep, "k").info.status == "RUNNING"
     done = row("k", trial=7, params=PARAMS, seconds=1.5)
     sweep.finish(done, {"a": [(0, 3.0), (1, 2.0)], "b": [(0, 1.0)]}, [folder / "solver.json"])
@@ -64,7 +65,7 @@ def test_a_trial_is_a_child_with_its_params_figures_and_files(folder, row):
 
 def test_a_failure_says_why(folder, row):
     sweep = recorder(folder)
-    sweep.begin("k", 0, PARAMS)
+    sweep.begin("k", PARAMS, "k")
     sweep.finish(row("k", fid=math.nan, rmse=None, params=PARAMS))
     run = run_of(sweep, "k")
     assert run.info.status == "FAILED" and run.data.metrics == {}
@@ -121,12 +122,12 @@ def test_a_finalist_keeps_its_selection_distance_beside_the_fresh_one(folder, ro
 def test_resuming_finds_parent_and_trials_and_ends_what_was_killed(folder, row):
     killed = recorder(folder)
     killed.finish(row("done"))
-    killed.begin("torn", 1, PARAMS)
+    killed.begin("torn", PARAMS, "torn")
     sweep = recorder(folder, resume=True)
     assert (sweep.parent, sweep.runs) == (killed.parent, killed.runs)
     assert run_of(sweep, "torn").info.status == "KILLED"
     assert run_of(sweep, "done").info.status == "FINISHED"
-    sweep.begin("torn", 1, PARAMS)
+    sweep.begin("torn", PARAMS, "torn")
     sweep.finish(row("torn", params=PARAMS))
     assert run_of(sweep, "torn").info.status == "FINISHED" and len(sweep.children()) == 2
 
@@ -140,7 +141,7 @@ def test_a_new_sweep_of_the_same_name_starts_afresh(folder):
 
 def test_reconciling_leaves_other_sweeps_alone(folder):
     other = recorder(folder, "other")
-    other.begin("k", 0, PARAMS)
+    other.begin("k", PARAMS, "k")
     recorder(folder)
     assert run_of(other, "k").info.status == "RUNNING"
     assert other.reconcile() == 1 and other.reconcile() == 0
@@ -149,7 +150,7 @@ def test_reconciling_leaves_other_sweeps_alone(folder):
 @pytest.mark.parametrize(("interrupted", "status"), [(False, "FINISHED"), (True, "KILLED")])
 def test_closing_gives_the_parent_its_leaderboard(folder, interrupted, status, row):
     sweep, client = recorder(folder), MlflowClient(f"sqlite:///{folder}/mlflow.db")
-    sweep.begin("torn", 1, PARAMS)
+    sweep.begin("torn", PARAMS, "torn")
     rows = [row("a", nfe=4), row("b"), row("c", kind="classical"), row("f", fid=math.inf)]
     sweep.close(rows, interrupted=interrupted)
     parent = client.get_run(sweep.parent)
@@ -169,7 +170,7 @@ def test_a_trial_is_recorded_in_under_a_third_of_a_second(folder, row):
     history = {"a": [(i, 1.0) for i in range(500)]}
     began = time.process_time()
     for number in range(5):
-        sweep.begin(str(number), number, PARAMS)
+        sweep.begin(str(number), PARAMS, str(number))
         sweep.finish(row(str(number), params=PARAMS), history, files)
     assert (time.process_time() - began) / 5 < 0.3
 
@@ -193,7 +194,7 @@ def test_no_error_shows_a_password(scheme):
 
 def test_first_use_is_silent(tmp_path):
     code = (
-        "from dss_ray.records.mlflow_store import SweepRecorder as S;"
+        "from dss_ray.records.mlflow.recorder import SweepRecorder as S;"
         "S('s', swept=[], features='f', constants={}).close([])"
     )
     environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
@@ -206,35 +207,7 @@ def test_first_use_is_silent(tmp_path):
 
 def test_importing_records_does_not_import_mlflow_or_matplotlib():
     code = (
-        "import sys, dss_ray.records.mlflow_store, dss_ray.records.ui;"
+        "import sys, dss_ray.records.mlflow.recorder, dss_ray.records.ui;"
         "assert not {'mlflow', 'matplotlib', 'sqlalchemy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
-
-
-@pytest.mark.slow
-def test_the_ui_serves_the_sweeps_and_ends_cleanly(folder):
-    """Slow: the server takes tens of seconds to start."""
-    from urllib.error import URLError
-    from urllib.request import urlopen
-
-    code = "from dss_ray.records.ui import serve_ui; serve_ui(5123, '127.0.0.1')"
-    uri = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
-    environment = os.environ | {"PYTHONPATH": str(Path.cwd())} | uri
-    server = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=folder, env=environment,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    try:
-        for _ in range(120):
-            try:
-                assert urlopen("http://127.0.0.1:5123/health").status == 200
-                break
-            except URLError:
-                time.sleep(1)
-        os.killpg(server.pid, signal.SIGINT)
-        assert server.wait(30) == 0
-        with pytest.raises(URLError):
-            urlopen("http://127.0.0.1:5123/health")
-    finally:
-        server.poll() is None and os.killpg(server.pid, signal.SIGKILL)

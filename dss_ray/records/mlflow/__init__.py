@@ -1,0 +1,1 @@
+"""All that knows MLflow: the store, a sweep's runs, the registry of champions."""

@@ -1,0 +1,143 @@
+"""The pages of MLflow and optuna-dashboard, as real processes that are asked over http."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import optuna
+import pytest
+
+from dss_ray.records.mlflow.recorder import SweepRecorder
+from dss_ray.records.rows import append_row
+
+PROGRAM = str(Path(sys.executable).with_name("dss-ray"))
+
+
+@pytest.fixture
+def night(tmp_path, row):
+    """A folder with a sweep that has a study and runs."""
+    folder = tmp_path / "runs" / "night"
+    append_row(folder / "rows.jsonl", row("k"))
+    storage = f"sqlite:///{folder}/study.db"
+    optuna.create_study(storage=storage, study_name="digits-sit")
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    SweepRecorder("night", swept=["nfe"], features="digits-cnn", constants={}, uri=uri)
+    return tmp_path
+
+
+@contextmanager
+def shown(folder, *options, **variables):
+    """The addresses that ``dss-ray ui`` prints, by name, and its process."""
+    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"} | variables
+    process = subprocess.Popen(
+        [PROGRAM, "ui", *options], cwd=folder, env=environment, text=True,
+        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        found = {}
+        for line in process.stderr:
+            if line.startswith("Ctrl-C"):
+                break
+            name, _, address = line.partition(": ")
+            found[name] = address.strip()
+        yield found, process
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+
+
+def asked(address):
+    return urlopen(address, timeout=30).read().decode()
+
+
+def commands(session):
+    """The command lines of all processes that ``session`` has started."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True)
+    rows = [line.split(None, 2) for line in listed.stdout.splitlines()]
+    family = {str(session)}
+    for _ in rows:
+        family |= {pid for pid, parent, *_ in rows if parent in family}
+    return [row[-1] for row in rows if row[0] in family]
+
+
+@pytest.mark.slow
+def test_both_pages_answer_and_both_end_with_an_interrupt(night, free_port):
+    with shown(night, "night", "--optuna", f"--port={free_port}") as (found, process):
+        assert f"http://127.0.0.1:{free_port}/#/experiments/" in found["runs"]
+        assert found["runs"].endswith("viewStateShareKey=night")
+        base = found["runs"].partition("/#")[0]
+        query = "ajax-api/2.0/mlflow/experiments/get-by-name?experiment_name=dss_ray"
+        assert "sharedViewState.night" in asked(f"{base}/{query}")
+        studies = json.loads(asked(found["studies"].replace("/dashboard/", "/api/studies")))
+        assert [one["study_name"] for one in studies["study_summaries"]] == ["digits-sit"]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+        for address in (base, found["studies"]):
+            with pytest.raises(URLError):
+                asked(address)
+
+
+@pytest.mark.slow
+def test_databases_with_passwords_are_served_without_telling_them(night, postgres, free_port):
+    """Both stores on a server, whose password no process shows and nothing prints."""
+    optuna.create_study(
+        storage=postgres.url.replace("postgresql", "postgresql+psycopg"), study_name="shared"
+    )
+    uris = {
+        "DSS_RAY_STORAGE": postgres.url,
+        "MLFLOW_TRACKING_URI": postgres.url.replace("postgresql", "postgresql+psycopg"),
+    }
+    with shown(night, "--optuna", f"--port={free_port}", **uris) as (found, process):
+        studies = asked(found["studies"].replace("/dashboard/", "/api/studies"))
+        assert "shared" in studies and asked(found["runs"].partition("/#")[0])
+        lines = commands(process.pid)
+        assert len(lines) >= 3 and not any("s3cr3t" in line for line in lines)
+        assert "s3cr3t" not in str(found)
+        process.send_signal(signal.SIGTERM)
+        assert "s3cr3t" not in process.communicate(timeout=60)[1]
+
+
+@pytest.mark.slow
+def test_a_tracking_servers_own_pages_are_named(night, free_port, mlflow_server):
+    with mlflow_server(night, free_port, f"sqlite:///{night}/mlflow.db") as address:
+        uri = address.replace("http://", "http://me:s3cr3t@")
+        done = subprocess.run(
+            [PROGRAM, "ui"], cwd=night, env=os.environ | {"MLFLOW_TRACKING_URI": uri},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    assert f"runs:      {address}/#/experiments/" in done.stderr
+    assert "viewStateShareKey=night" in done.stderr and "s3cr3t" not in done.stderr
+
+
+def test_a_port_in_use_is_one_sentence(run, free_port):
+    from socket import socket
+
+    with socket() as other:
+        other.bind(("127.0.0.1", free_port))
+        other.listen()
+        ended = run("ui", f"--port={free_port}")
+    assert ended.code == 2 and f"port {free_port} of 127.0.0.1" in ended.sentence
+
+
+def test_a_sweep_without_a_study_is_one_sentence(run, row):
+    append_row(Path("runs/night/rows.jsonl"), row("k"))
+    ended = run("ui", "night", "--optuna")
+    assert ended.code == 2 and "none yet" in ended.sentence
+
+
+def test_an_unknown_sweep_is_one_sentence(run, row):
+    append_row(Path("runs/night/rows.jsonl"), row("k"))
+    ended = run("ui", "nihgt")
+    assert ended.code == 2 and "did you mean 'night'" in ended.sentence
+
+
+def test_an_absent_dashboard_names_the_command_that_installs_it(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna_dashboard", None)
+    ended = run("ui", "--optuna")
+    assert ended.code == 2 and "pip install 'dss_ray[dashboard]'" in ended.sentence
