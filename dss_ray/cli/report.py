@@ -40,9 +40,15 @@ def report(
         shares = importances(rows, settings, notes)
     with stage("asking MLflow"):
         runs = run_pages(name, manifest.get("id"), notes)
-    closeups = look(rows, folder, specs, settings, notes)
-    hours = (settings.resources.cpus, settings.resources.gpus) if settings else (1, 0.0)
-    found = Findings(manifest, hours, is_running(folder), shares, runs, closeups, notes)
+    found = Findings(
+        manifest=manifest,
+        resources=(settings.resources.cpus, settings.resources.gpus) if settings else (1, 0.0),
+        running=is_running(folder),
+        importances=shares,
+        runs=runs,
+        closeups=look(rows, folder, specs, settings, notes),
+        notes=notes,
+    )
     with stage("writing the page"):
         document, path = report_document(name, folder, rows, found), out or folder / "report.html"
         write_page(render_page(document), path)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from dss_ray.solver.reference import Reference
 from dss_ray.solver.sampling import Velocity, steps
@@ -12,7 +13,7 @@ from dss_ray.solver.table import SolverTable
 @torch.no_grad()
 def errors_along(
     velocity: Velocity | Sequence[Velocity], table: SolverTable, reference: Reference
-) -> tuple[float, ...]:
+) -> tuple[tuple[float, ...], Tensor]:
     """The error of each state that ``table`` passes through, started where the reference starts.
 
     Args:
@@ -22,11 +23,12 @@ def errors_along(
 
     Returns:
         N + 1 root mean square differences per element of the state, one at each knot; the first is
-        0, the last is the rmse of the end states.
+        0, the last is the rmse of the end states. And these, (B, *sample_shape).
     """
     states = [reference.noise]
     states += [state for _, state in steps(velocity, table, reference.noise, reference.label)]
-    return tuple(
+    errors = tuple(
         float((state - reference.at(knot)).double().square().mean().sqrt())
         for state, knot in zip(states, table.knots, strict=True)
     )
+    return errors, states[-1]

@@ -14,14 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dss_ray.api import DOMAIN, guide_by, sample, span, teacher_images
+from dss_ray.api import DOMAIN, guide_by, span
 from dss_ray.bundle import Bundle, load_bundle
 from dss_ray.errors import DssError, ModelError
+from dss_ray.evaluation.images import decoded
 from dss_ray.evaluation.trajectory import errors_along
 from dss_ray.models.guidance import GuidedModel, one_flow
 from dss_ray.models.protocol import VelocityModel
 from dss_ray.models.teacher import BLOCK, Teacher
-from dss_ray.solver.table import SolverTable
+from dss_ray.solver.reference import Reference
 
 SEED = 0
 PICTURES = 10  # samples of each solver, one of each of the first labels
@@ -74,27 +75,46 @@ def look_closely(
         The closeups, and a sentence for each reason that some are missing.
     """
     found, missing = list[Closeup](), dict[str, None]()
+    references = dict[tuple[str, tuple[float, float]], Reference]()
     for number, entry in enumerate(entries):
         progress(number, len(entries))
         try:
             bundle = load_bundle(folder / str(entry["bundle"]))
-            found.append(closeup(entry, bundle, model))
+            guided = guide_by(bundle, model)
+            teacher = Teacher(one_flow(guided), DOMAIN, SEED, span(bundle.table))
+            check_weights(bundle, model)
+            known = teacher.model.fingerprint, teacher.ends_at
+            if known not in references:
+                references[known] = solved(teacher)
+            found.append(closeup(entry, bundle, guided, references[known]))
         except (DssError, RuntimeError) as error:  # torch's are RuntimeErrors
             missing[str(error)] = None
     return found, list(missing)
 
 
-def closeup(entry: dict[str, Any], bundle: Bundle, model: VelocityModel) -> Closeup:
-    """One solver.
-
-    Raises:
-        DssError: if the model is another one, or too slow, or there is no teacher to compare with.
-    """
+def check_weights(bundle: Bundle, model: VelocityModel) -> None:
+    """Raise ModelError if a bundle was searched on other weights of the same name."""
     if bundle.model == model.name and bundle.model_fingerprint != model.fingerprint:
         raise ModelError(f"{model.name}: its weights are not those that were searched on")
-    guided, table = guide_by(bundle, model), bundle.table
-    images = sample(bundle, model, PICTURES, SEED)
-    drawn = images.ndim == 4 and images.shape[1] in (1, 3)
+
+
+def solved(teacher: Teacher) -> Reference:
+    """The teacher's trajectories; ModelError if they would take too long."""
+    seconds = QUERIES * seconds_per_query(teacher)
+    if seconds > PATIENCE:
+        raise ModelError(
+            f"{teacher.model.name}: a teacher to compare with would take about "
+            f"{seconds / 60:.0f} minutes on this machine, too long for a report"
+        )
+    return teacher.reference(BLOCK)[0]
+
+
+def closeup(
+    entry: dict[str, Any], bundle: Bundle, guided: Sequence[GuidedModel], reference: Reference
+) -> Closeup:
+    """One solver, from where the teacher's trajectories begin."""
+    table, model = bundle.table, guided[0]
+    errors, ends = errors_along(guided, table, reference)
     return Closeup(
         key=entry["key"],
         model=entry["model"],
@@ -102,22 +122,17 @@ def closeup(entry: dict[str, Any], bundle: Bundle, model: VelocityModel) -> Clos
         nfe=table.nfe,
         kind=entry["kind"],
         knots=tuple(table.knots.tolist()),
-        errors=errors(guided, table),
-        images=images if drawn else None,
-        teacher=teacher_images(model, bundle.guidance, PICTURES, SEED) if drawn else None,
+        errors=errors,
+        images=pictured(model, ends),
+        teacher=pictured(model, reference.end),
     )
 
 
-def errors(guided: Sequence[GuidedModel], table: SolverTable) -> tuple[float, ...]:
-    """The error at each knot; ModelError if the teacher would take too long."""
-    teacher = Teacher(one_flow(guided), DOMAIN, SEED, span(table))
-    seconds = QUERIES * seconds_per_query(teacher)
-    if seconds > PATIENCE:
-        raise ModelError(
-            f"{teacher.model.name}: a teacher to compare with would take about "
-            f"{seconds / 60:.0f} minutes on this machine, too long for a report"
-        )
-    return errors_along(guided, table, teacher.reference(BLOCK)[0])
+@torch.no_grad()
+def pictured(model: GuidedModel, ends: Tensor) -> Tensor | None:
+    """The images of the first end states in [0, 1]; None where a model makes none."""
+    images = decoded(model, ends[:PICTURES]).cpu() / 255
+    return images if images.ndim == 4 and images.shape[1] in (1, 3) else None
 
 
 @torch.no_grad()

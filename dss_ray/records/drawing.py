@@ -42,15 +42,15 @@ LOOKS = {
 }
 
 
-def new_figure(width: float, height: float, dpi: int = 100) -> Figure:
-    """A figure of that size in inches, drawn by Agg.
+def new_figure(height: float) -> Figure:
+    """A figure as wide as a README and ``height`` inches high, drawn by Agg.
 
     Figures are made as objects, never through pyplot: its global state grows in a long sweep and is
     not safe between threads.
     """
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), dpi=dpi)
+    return Figure(figsize=(WIDTH, height), dpi=SHARP)
 
 
 def panels(
@@ -62,7 +62,7 @@ def panels(
     """
     wide = min(columns, count) or 1
     lines = -(-count // wide) or 1
-    figure = new_figure(WIDTH, height * lines, SHARP)
+    figure = new_figure(height * lines)
     across, up = WIDTH / wide, height
     axes = [
         figure.add_axes(

@@ -14,7 +14,18 @@ from dss_ray.errors import FileError
 from dss_ray.records.drawing import BLUE, LOOKS, VERMILLION
 
 PAGE = files("dss_ray.records").joinpath("page")
-SCRIPTS = ("tables.js", "charts.js", "trial.js", "page.js")
+SCRIPTS = (
+    "tables.js",
+    "data.js",
+    "charts.js",
+    "sweep_charts.js",
+    "solver_charts.js",
+    "trial.js",
+    "leaderboard.js",
+    "closeups.js",
+    "results.js",
+    "page.js",
+)
 
 
 def render_page(document: dict[str, Any]) -> str:

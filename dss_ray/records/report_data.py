@@ -12,6 +12,7 @@ from typing import Any
 from dss_ray.bundle import Bundle, load_bundle
 from dss_ray.errors import FileError
 from dss_ray.models.spec import short
+from dss_ray.models.teacher import BLOCK
 from dss_ray.records.closeups import Closeup
 from dss_ray.records.cost import cost
 from dss_ray.records.leaderboard import comparable, leaderboard_rows
@@ -68,6 +69,7 @@ def report_document(name: str, folder: Path, rows: Sequence[Row], found: Finding
         "solvers": {row.key: solver(folder, row) for row in rows if row.bundle},
         "closeups": {one.key: near(one) for one in found.closeups},
         "teachers": teachers(found.closeups),
+        "noises": BLOCK,
         "pictures": pictures(folder, sorted(rows, key=lambda row: row.key not in best)),
         "transfer": transfer(rows),
         "runs": dict(found.runs),
@@ -97,7 +99,6 @@ def front(
         "model": model,
         "short": short(model),
         "distance": distance,
-        "samples": sorted({entry["samples"] for entry in entries}),
         "board": [{name: entry[name] for name in more} for entry in entries],
         "comparable": [row.key for row in comparable(own)],
         "importances": {{"fid": distance}.get(name, name): s for name, s in shares.items()},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dss_ray.models.spec import short
-from dss_ray.records.drawing import SHARP, WIDTH, new_figure
+from dss_ray.records.drawing import new_figure
 from dss_ray.records.rows import Row
 from dss_ray.records.transfer import Cells, ratios, sources
 
@@ -31,7 +31,7 @@ def plot_transfer(rows: Sequence[Row], metric: str, path: Path) -> None:
     rising, origins, cells = sorted({row.nfe for row in rows}), sources(rows), ratios(rows, metric)
     columns = min(2 if len(models) <= CROWD else 1, len(rising))
     lines = -(-len(rising) // columns)
-    figure = new_figure(WIDTH, 1.6 + 0.33 * len(origins) * lines + 0.4 * lines, SHARP)
+    figure = new_figure(1.6 + 0.33 * len(origins) * lines + 0.4 * lines)
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     for axes, nfe in zip(grid.flat, rising, strict=False):
         draw_cells(axes, cells, nfe, origins, models)

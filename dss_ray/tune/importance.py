@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # Optuna takes a second to import, which --help must not pay
     from optuna.trial import FrozenTrial
 
 FEWEST = 15  # trials that the shares rest on
-TREES = 32
+TREES = 16
 Point = tuple[Row, float]
 
 

@@ -10,7 +10,8 @@ from dss_ray.api import load_solver
 from dss_ray.bundle import SearchProvenance, save_bundle
 from dss_ray.records.closeups import Closeup
 from dss_ray.records.report import render_page, write_page
-from dss_ray.records.report_data import Findings, report_document
+from dss_ray.records.report_data import Findings, report_document, thinned
+from dss_ray.records.report_pictures import pictures
 from dss_ray.records.sample_plot import plot_samples
 
 CHROMIUM = shutil.which("chromium")
@@ -186,6 +187,7 @@ def test_a_link_opens_the_page_of_a_trial_and_closing_it_leads_back(desktop):
     assert not dialog.is_visible() and "#trial" not in desktop.url
 
 
+@pytest.mark.slow
 @needs_browser
 def test_the_address_of_a_trial_opens_it_whatever_its_key(browser, site):
     page = visit(browser, f"{site}#trial-c%3A5")
@@ -269,3 +271,31 @@ def test_a_page_holds_its_data_once_and_no_address_to_load_from(site):
     own = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
     assert own.count('"error":') == 1 and "default-src 'none'" in own
     assert not re.search(r"<(link|iframe|script[^>]*src)|src=\"http|url\(", own)
+
+
+def test_a_transfer_brings_its_ratios_and_a_sweep_none(tmp_path, row):
+    rows = [
+        row("c", kind="classical", rmse=0.2, params={"searched_on": "classical"}),
+        row("s", rmse=0.1, params={"searched_on": "there"}),
+    ]
+    found = report_document("t", tmp_path, rows, Findings())["transfer"]
+    assert (found["sources"], found["models"]) == (["there"], ["m"])
+    assert found["cells"]["rmse"] == [[5, "there", "m", 0.5]]
+    assert report_document("t", tmp_path, [row("s")], Findings())["transfer"] is None
+
+
+def test_a_long_history_is_thinned_to_its_last_finite_loss():
+    points = [(step, 1.0 / (step + 1)) for step in range(1565)] + [(1565, float("nan"))]
+    kept = thinned(points)
+    assert 150 < len(kept) <= 300 and kept[-1][0] == 1564
+
+
+def test_pictures_that_are_large_become_small_and_broken_ones_are_left_out(tmp_path, row):
+    rows = [row(key, bundle=f"{key}/solver.json") for key in ("large", "broken", "none")]
+    for key in ("large", "broken"):
+        (tmp_path / key).mkdir()
+    plot_samples(torch.rand(4, 3, 400, 900), tmp_path / "large/samples.png", 2)
+    (tmp_path / "broken/samples.png").write_bytes(b"nonsense" * 20_000)
+    found = pictures(tmp_path, rows)
+    assert set(found) == {"large"} and found["large"].startswith("data:image/jpeg;base64,")
+    assert len(found["large"]) < (tmp_path / "large/samples.png").stat().st_size / 4

@@ -22,7 +22,12 @@ function mark(kind) {
   const space = "http://www.w3.org/2000/svg";
   const icon = document.createElementNS(space, "svg");
   const shape = document.createElementNS(space, "path");
-  for (const [name, value] of Object.entries({ class: "mark", viewBox: "-1 -1 12 12", role: "img", "aria-label": kind })) {
+  for (const [name, value] of Object.entries({
+    class: "mark",
+    viewBox: "-1 -1 12 12",
+    role: "img",
+    "aria-label": kind,
+  })) {
     icon.setAttribute(name, value);
   }
   shape.setAttribute("d", MARKS[kind]);
@@ -35,14 +40,23 @@ const fixed = (digits) => (value) => (value === undefined ? "-" : value.toFixed(
 const grouped = (value) => (value === undefined ? "-" : Math.round(value).toLocaleString("en"));
 const short = (value) => {
   if (typeof value !== "number") return String(value);
-  return value !== 0 && Math.abs(value) < 1e-3 ? String(Number(value.toPrecision(3)).toExponential()) : String(Number(value.toPrecision(4)));
+  return value !== 0 && Math.abs(value) < 1e-3
+    ? String(Number(value.toPrecision(3)).toExponential())
+    : String(Number(value.toPrecision(4)));
 };
-const listed = (items) => (items.length < 2 ? items.join("") : `${items.slice(0, -1).join(", ")} and ${items.at(-1)}`);
+const listed = (items) =>
+  items.length < 2 ? items.join("") : `${items.slice(0, -1).join(", ")} and ${items.at(-1)}`;
 
 /** A definition list of [name, value] pairs; values are texts or elements; absent ones are left out. */
 function facts(pairs, name = "plain") {
   const given = pairs.filter(([, value]) => value);
-  return h("dl", { class: name }, given.map(([head, value]) => h("div", name === "plain" ? { style: "display:contents" } : {}, h("dt", {}, head), h("dd", {}, value))));
+  return h(
+    "dl",
+    { class: name },
+    given.map(([head, value]) =>
+      h("div", name === "plain" ? { style: "display:contents" } : {}, h("dt", {}, head), h("dd", {}, value)),
+    ),
+  );
 }
 
 /**
@@ -51,8 +65,25 @@ function facts(pairs, name = "plain") {
  */
 function table(label, columns, rows, look = () => "", tall = false) {
   const body = h("tbody");
-  const heads = columns.map((column) => h("th", { scope: "col", class: column.number ? "num" : undefined }, h("button", { type: "button" }, column.head)));
-  const lines = new Map(rows.map((row) => [row, h("tr", { class: look(row) || undefined }, columns.map((column) => h("td", { class: column.number ? "num" : column.name }, (column.cell || column.value)(row) ?? "-")))]));
+  const heads = columns.map((column) =>
+    h(
+      "th",
+      { scope: "col", class: column.number ? "num" : undefined },
+      h("button", { type: "button" }, column.head),
+    ),
+  );
+  const lines = new Map(
+    rows.map((row) => [
+      row,
+      h(
+        "tr",
+        { class: look(row) || undefined },
+        columns.map((column) =>
+          h("td", { class: column.number ? "num" : column.name }, (column.cell || column.value)(row) ?? "-"),
+        ),
+      ),
+    ]),
+  );
   body.append(...lines.values());
   heads.forEach((head, place) => {
     head.firstChild.addEventListener("click", () => {
@@ -62,8 +93,16 @@ function table(label, columns, rows, look = () => "", tall = false) {
       body.append(...sorted(rows, columns[place].value, down ? -1 : 1).map((row) => lines.get(row)));
     });
   });
-  const box = h("div", { class: tall ? "scroll tall" : "scroll", tabindex: "0", role: "region", "aria-label": `${label}, a table` },
-    h("table", {}, h("thead", {}, h("tr", {}, heads)), body));
+  const box = h(
+    "div",
+    {
+      class: tall ? "scroll tall" : "scroll",
+      tabindex: "0",
+      role: "region",
+      "aria-label": `${label}, a table`,
+    },
+    h("table", {}, h("thead", {}, h("tr", {}, heads)), body),
+  );
   return { box, lines };
 }
 
@@ -73,6 +112,11 @@ function sorted(rows, value, sign) {
   return [...rows].sort((one, other) => {
     if (missing(one) || missing(other)) return missing(one) - missing(other);
     const [a, b] = [value(one), value(other)];
-    return sign * (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true }));
+    return (
+      sign *
+      (typeof a === "number" && typeof b === "number"
+        ? a - b
+        : String(a).localeCompare(String(b), "en", { numeric: true }))
+    );
   });
 }
