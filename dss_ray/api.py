@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -12,7 +13,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dss_ray.bundle import Bundle, SearchProvenance, load_bundle, software_versions
+from dss_ray.bundle import (
+    Bundle,
+    SearchProvenance,
+    conventions_of,
+    load_bundle,
+    software_versions,
+)
 from dss_ray.errors import UsageError, require_known, unknown
 from dss_ray.evaluation.chunk import ChunkResult, evaluate_chunk
 from dss_ray.evaluation.demands import fulfilled
@@ -40,6 +47,7 @@ from dss_ray.solver.table import TOLERANCE, SolverTable
 
 __all__ = ["evaluate", "load_model", "load_solver", "sample", "search"]
 
+log = logging.getLogger(__name__)
 DOMAIN = "evaluation"  # of the noises on which solvers are measured and drawn
 
 
@@ -65,6 +73,7 @@ def load_solver(
     guidance: float | tuple[float, ...] = 1.0,
     *,
     model: VelocityModel | None = None,
+    edited: bool = False,
 ) -> Bundle:
     """A solver from a bundle file, or a classical or published one by its name.
 
@@ -73,7 +82,9 @@ def load_solver(
         nfe: number of queries of a classical solver; the others have their own.
         grid: time grid of a classical solver.
         guidance: scale to sample a named solver with, or one per query; a bundle has its own.
-        model: whose time range a classical solver covers; 0 to 1 without one.
+        model: that it is for: a classical solver covers its time range, 0 to 1 without one, and a
+            bundle that was searched on another one is loaded with a warning.
+        edited: take also a bundle that was changed by hand, without its figures.
 
     Raises:
         UsageError: if the name is unknown, the file is no bundle, or nfe is missing or another one.
@@ -89,7 +100,14 @@ def load_solver(
     if name in published_names():
         bundle = named_bundle(name, published_table(name), guidance)
     elif Path(name).exists() or Path(name).suffix == ".json":
-        bundle = load_bundle(Path(name))
+        bundle = load_bundle(Path(name), edited=edited)
+        if model and bundle.model_fingerprint not in ("", model.fingerprint):
+            log.warning(
+                "%s: searched on %s (weights %.8s), not on %s (weights %.8s) as it is used here: "
+                "what it gained there, and its figures, need not hold; `dss-ray evaluate` measures "
+                "it, and --model takes the other one",
+                *(name, bundle.model, bundle.model_fingerprint, model.name, model.fingerprint),
+            )
     else:
         raise unknown("solver", name, [*CLASSICAL, *published_names(), "a bundle file"])
     if nfe not in (None, bundle.table.nfe):
@@ -168,6 +186,7 @@ def search(
         guidance=found.guidance,
         model=model.name,
         model_fingerprint=model.fingerprint,
+        conventions=conventions_of(model, found.table),
         search=provenance,
         metrics={},
         versions=software_versions(),

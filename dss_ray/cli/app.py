@@ -10,6 +10,7 @@ import typer
 from dss_ray.cli import catalogue, clusters, handover, measure, runs
 from dss_ray.cli.compare import compare
 from dss_ray.cli.examples import epilog
+from dss_ray.cli.report import report
 from dss_ray.cli.search import search
 from dss_ray.cli.transfer import transfer
 from dss_ray.cli.ui import ui
@@ -18,6 +19,7 @@ from dss_ray.cli.verb import WRONG, complain, terminate_as_interrupt
 COMMANDS = (
     runs.sweep,
     runs.leaderboard,
+    report,
     runs.runs,
     ui,
     compare,

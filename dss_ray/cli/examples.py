@@ -9,9 +9,18 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "dss-ray sweep my_space.yaml --trials 6 --resume",
         "dss-ray sweep my_space.yaml --name more --set evaluation.samples=500",
     ),
+    "search": (
+        "dss-ray search digits-sit --nfe 5 --out five.json",
+        "dss-ray search digits-sit --nfe 4 --method least-squares --guidance 2 --set loss=lp:1",
+        "dss-ray search my_model:build --nfe 3",
+    ),
     "leaderboard": (
         "dss-ray leaderboard my_space",
         "dss-ray leaderboard my_space --csv board.csv",
+    ),
+    "report": (
+        "dss-ray report my_space",
+        "dss-ray report my_space -o page.html",
     ),
     "runs": ("dss-ray runs", "dss-ray runs --json"),
     "ui": ("dss-ray ui", "dss-ray ui my_space --optuna --port 5001"),
@@ -19,11 +28,6 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "dss-ray compare my_space more",
         "dss-ray compare five.json ab2 flow-sit-5 --samples 500",
         "dss-ray compare ab2 dpmpp2m --nfe 6 --model digits-sit --metrics rmse --json",
-    ),
-    "search": (
-        "dss-ray search digits-sit --nfe 5 --out five.json",
-        "dss-ray search digits-sit --nfe 4 --method least-squares --guidance 2 --set loss=lp:1",
-        "dss-ray search my_model:build --nfe 3",
     ),
     "evaluate": (
         "dss-ray evaluate five.json --model digits-sit",
@@ -44,7 +48,11 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "dss-ray launch digits --address http://HEAD:8265 --attach",
     ),
     "doctor": ("dss-ray doctor", "dss-ray doctor digits --address http://HEAD:8265"),
-    "export": ("dss-ray export my_space --nfe 4 -o solvers", "dss-ray export five.json -o solvers"),
+    "export": (
+        "dss-ray export my_space --nfe 4 -o solvers",
+        "dss-ray export five.json --format standalone -o solvers",
+        "dss-ray export five.json --format diffusers --pipeline /path/to/pipeline -o scheduler",
+    ),
     "reference": ("dss-ray reference pictures --features digits-cnn -o stats.npz",),
     "models": ("dss-ray models", "dss-ray models --json"),
     "solvers": ("dss-ray solvers",),

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dss_ray.cli import options
-from dss_ray.cli.place import bundle_place
+from dss_ray.cli.best import best_solver
 from dss_ray.cli.stage import stage
 from dss_ray.cli.verb import Result, verb
 from dss_ray.errors import UsageError, require_known
@@ -12,7 +12,7 @@ from dss_ray.errors import UsageError, require_known
 if TYPE_CHECKING:  # torch is slow to import, and --help needs none of it
     from dss_ray.bundle import Bundle
 
-FORMATS = ("bundle",)
+DIFFUSERS = "diffusers"  # the one format that depends on who will sample
 
 
 @verb
@@ -23,51 +23,48 @@ def export(
     nfe: options.ExportNfe = None,
     form: options.Format = "bundle",
     model: options.OfModel = None,
+    pipeline: options.Pipeline = None,
+    self_contained: options.SelfContained = False,
+    edited: options.Edited = False,
 ) -> Result:
-    """Hand on a bundle, or a sweep's best solver at an NFE."""
-    require_known("format", form, FORMATS, "--format")
-    from dss_ray.bundle import save_bundle
-
-    if Path(source).is_file() or source.endswith(".json"):
+    """Hand on a bundle, or a sweep's best solver at an NFE, in the form of a tool."""
+    if form != DIFFUSERS and (pipeline or self_contained):
+        raise UsageError("--pipeline and --self-contained belong to --format diffusers")
+    with stage(f"reading {source}"):
         from dss_ray.api import load_solver
+        from dss_ray.export.formats import FORMATS
 
-        bundle = load_solver(source, nfe)
-    else:
-        bundle = best(source, nfe, model)
-    path = bundle_place(bundle, out)
-    save_bundle(bundle, path)
+        require_known("format", form, [*FORMATS, DIFFUSERS], "--format")
+        single = Path(source).is_file() or source.endswith(".json")
+        bundle = load_solver(source, nfe, edited=edited) if single else None
+    bundle = bundle or best_solver(source, nfe, model, edited)
+    if form == DIFFUSERS:
+        return to_diffusers(bundle, out, pipeline, self_contained)
+    path = FORMATS[form](bundle, out)
     text = f"{path}: {bundle.name}, {bundle.table.nfe} steps, guidance {bundle.guidance}"
     return Result({"path": str(path), "format": form}, text)
 
 
-def best(sweep: str, nfe: int | None, model: str | None) -> "Bundle":
-    """The best searched solver of a sweep, with its figures.
+def to_diffusers(bundle: "Bundle", out: Path, pipeline: str | None, carried: bool) -> Result:
+    """Write the scheduler folder ``out``, and say how to sample with it.
 
     Raises:
-        UsageError: if there is none, or more than one model to choose from.
+        UsageError: if no pipeline is named, here or by the sweep that searched on it.
     """
-    from dss_ray.bundle import load_bundle
-    from dss_ray.records.leaderboard import leaderboard_rows
-    from dss_ray.records.rows import distance_name
-    from dss_ray.records.runs import RUNS, sweep_rows
+    from dss_ray.models.spec import parse_spec
 
-    board = [row for row in leaderboard_rows(sweep_rows(RUNS, sweep)) if row["searched"]]
-    models = sorted({row["model"] for row in board})
-    if model is not None:
-        require_known("model", model, models, f"sweep '{sweep}'")
-    elif len(models) > 1:
-        raise UsageError(f"sweep '{sweep}': choose one of its models by --model, {models}")
-    mine = [row for row in board if model in (None, row["model"])]
-    chosen = [row for row in mine if row["nfe"] == nfe]
-    if not chosen:
-        found = ", ".join(str(row["nfe"]) for row in mine) or "none yet"
-        wanted = "no --nfe" if nfe is None else f"--nfe {nfe}"
-        raise UsageError(f"sweep '{sweep}': got {wanted}; it has searched solvers of NFE {found}")
-    row = chosen[0]
-    figures = {distance_name(row["features"]): row["fid"], "rmse": row["rmse"]}
-    bundle = load_bundle(RUNS / sweep / row["bundle"])
-    known = {name: figure for name, figure in figures.items() if figure is not None}
-    return bundle.model_copy(update={"metrics": bundle.metrics | known})
+    name, known = parse_spec(bundle.sweep.model if bundle.sweep else bundle.model)
+    pipeline = pipeline or (known.get("folder") if name.startswith("diffusers-") else None)
+    if pipeline is None:
+        raise UsageError(
+            "--format diffusers: expected the folder of the pipeline that will sample, for its "
+            "scheduler says how its network is asked; name it by --pipeline FOLDER"
+        )
+    with stage("reading diffusers"):
+        from dss_ray.export.scheduler_folder import export_diffusers, usage
+
+        path = export_diffusers(bundle, out, pipeline=pipeline, self_contained=carried)
+    return Result({"path": str(path), "format": DIFFUSERS}, usage(bundle, path))
 
 
 @verb

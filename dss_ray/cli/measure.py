@@ -138,7 +138,7 @@ def sample(
     from torch import cat
 
     from dss_ray import api
-    from dss_ray.records.plots import plot_samples
+    from dss_ray.records.sample_plot import plot_samples
 
     scale, steps = bundle.guidance, bundle.table.nfe
     others = {

@@ -93,6 +93,16 @@ Opened = Annotated[
 Optuna = Annotated[
     bool, Option("--optuna", help="Serve optuna-dashboard on its study too, on the next port.")
 ]
+Page = Annotated[
+    Path | None, Option("-o", "--out", help="HTML file to write; runs/NAME/report.html.")
+]
+PictureFolder = Annotated[
+    Path | None, Option(help="Draw front, errors and importances into this folder as well.")
+]
+ReportModels = Annotated[
+    list[str] | None,
+    Option("--model", help="A model of the sweep that is your own code, or lies elsewhere here."),
+]
 Port = Annotated[int, Option(min=1, max=65535, help="Port to listen on.")]
 Host = Annotated[str, Option(help="Address to listen on.")]
 
@@ -101,8 +111,21 @@ SchemaKind = Annotated[str, Argument(help="bundle, or space for a sweep's YAML f
 Source = Annotated[str, Argument(help="A sweep in ./runs, or a bundle file.")]
 Folder = Annotated[Path, Option("-o", "--out", help="Folder to write into.")]
 ExportNfe = Annotated[int | None, Option("--nfe", min=1, help="Of a sweep, the best with so many.")]
-Format = Annotated[str, Option("--format", help="bundle.")]
+Format = Annotated[
+    str, Option("--format", help="bundle, standalone, k-diffusion, comfyui or diffusers.")
+]
+Edited = Annotated[
+    bool,
+    Option("--edited", help="Take a bundle that was changed by hand, without its figures."),
+]
 OfModel = Annotated[str | None, Option("--model", help="One of a sweep's models.")]
+Pipeline = Annotated[
+    str | None,
+    Option(help="For diffusers: folder of the pipeline that will sample, or of its scheduler."),
+]
+SelfContained = Annotated[
+    bool, Option("--self-contained", help="For diffusers: add a module that needs no dss_ray.")
+]
 Images = Annotated[Path, Argument(help="A folder of PNGs, or a .npy or .npz of uint8 images.")]
 Features = Annotated[
     str, Option(help="digits-cnn, inception?path=FILE, or package.module:callable.")

@@ -34,7 +34,7 @@ def search(
     path = unused(out, "--out") if out else None
     with stage(f"loading {model}"):
         from dss_ray import api
-        from dss_ray.bundle import save_bundle
+        from dss_ray.bundle import Measured, save_bundle
         from dss_ray.config.checks import check_grid, located
         from dss_ray.search.run import parse_chain
 
@@ -67,7 +67,9 @@ def search(
             measured = api.evaluate(
                 found, network, samples=RMSE_SAMPLES, seeds=(0,), metrics=("rmse",), progress=step
             )
-        found = found.model_copy(update={"metrics": {"rmse": measured.metrics["rmse"].mean}})
+        values = measured.metrics["rmse"].values
+        rmse = Measured.of(values, samples=RMSE_SAMPLES, seeds=(0,), domain="evaluation")
+        found = found.model_copy(update={"metrics": {"rmse": rmse}})
         save_bundle(found, places[0])
     return described(found, places[0])
 
@@ -82,8 +84,9 @@ def starting_table(start: str, nfe: int) -> "str | SolverTable":
 
 def described(bundle: "Bundle", path: Path) -> Result:
     """What a searched bundle is and what it took."""
-    found, rmse = bundle.search, bundle.metrics.get("rmse")
+    found, measured = bundle.search, bundle.metrics.get("rmse")
     assert found
+    rmse = measured.mean if measured else None
     document = {
         "bundle": str(path),
         "rmse": rmse,

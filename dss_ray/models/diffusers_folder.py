@@ -87,6 +87,31 @@ def unreadable(kind: str, folder: str, error: Exception) -> FileError:
     return FileError(f"{folder}: no readable {kind} ({reason}); fetch it again")
 
 
+def load_scheduler(folder: str) -> Any:
+    """The scheduler of the pipeline in ``folder``, or the one that lies in it.
+
+    Raises:
+        UsageError: if diffusers is not installed.
+        FileError: if there is no scheduler, or none of diffusers' own.
+    """
+    schedulers = library("a scheduler")
+    path = Path(folder) / SCHEDULER
+    if not path.is_file():
+        path = Path(folder) / path.name
+    if not path.is_file():
+        raise FileError(
+            f"{folder}/{SCHEDULER}: expected a pipeline's scheduler, found none; fetch it, too"
+        )
+    try:
+        name = json.loads(path.read_text())["_class_name"]
+        maker = getattr(schedulers, name)
+        if not issubclass(maker, schedulers.SchedulerMixin):
+            raise TypeError(f"{name} is no scheduler")
+        return maker.from_pretrained(path.parent, local_files_only=True)
+    except UNREADABLE as error:
+        raise unreadable("scheduler", str(path), error) from None
+
+
 def load_alphas_cumprod(folder: str) -> Tensor:
     """The squares of a (K,), data first, of the scheduler of a pipeline that predicts the noise.
 
@@ -94,21 +119,14 @@ def load_alphas_cumprod(folder: str) -> Tensor:
         UsageError: if diffusers is not installed.
         FileError: if there is no scheduler, or it is not one of discrete noise prediction.
     """
-    path = Path(folder) / SCHEDULER
-    schedulers = library("a scheduler")
-    if not path.is_file():
-        raise FileError(f"{path}: expected a pipeline's scheduler, found none; fetch it, too")
-    try:
-        name = json.loads(path.read_text())["_class_name"]
-        scheduler = getattr(schedulers, name).from_pretrained(path.parent, local_files_only=True)
-    except UNREADABLE as error:
-        raise unreadable("scheduler", str(path), error) from None
+    scheduler = load_scheduler(folder)
     prediction = scheduler.config.get("prediction_type", "epsilon")
     alphas = getattr(scheduler, "alphas_cumprod", None)
     if prediction != "epsilon" or alphas is None or not alphas.min() > 0:
         raise FileError(
-            f"{path}: expected a scheduler with betas and the prediction_type 'epsilon', found a "
-            f"{name} with '{prediction}'; name the folder of a model that predicts the noise"
+            f"{folder}/{SCHEDULER}: expected a scheduler with betas and the prediction_type "
+            f"'epsilon', found a {type(scheduler).__name__} with '{prediction}'; name the folder "
+            "of a model that predicts the noise"
         )
     found: Tensor = alphas
     return found

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dss_ray.models.spec import short
-from dss_ray.records.plots import new_figure
+from dss_ray.records.drawing import SHARP, WIDTH, new_figure
 from dss_ray.records.rows import Row
 from dss_ray.records.transfer import Cells, ratios, sources
 
 if TYPE_CHECKING:  # matplotlib is slow to import, and most commands draw nothing
     from matplotlib.axes import Axes
 
+CROWD = 6  # models up to which two panels stand side by side
 ENDS = 4.0  # the colours end at a quarter and at four times the classical figure
 LABELS = {"rmse": "rmse", "fid": "FID (each model's own extractor)"}
 
@@ -23,15 +24,14 @@ LABELS = {"rmse": "rmse", "fid": "FID (each model's own extractor)"}
 def plot_transfer(rows: Sequence[Row], metric: str, path: Path) -> None:
     """Draw one panel per NFE: where solvers come from by row, where they are used by column.
 
-    A cell is the figure over the best classical solver's there, blue where that is beaten; a frame
-    marks a solver at home.
+    A cell is the figure over the best classical solver's there, blue where that is beaten (below 1,
+    as its number says); a frame marks a solver at home.
     """
     models = list(dict.fromkeys(row.model for row in rows))
     rising, origins, cells = sorted({row.nfe for row in rows}), sources(rows), ratios(rows, metric)
-    columns = min(2, len(rising))
+    columns = min(2 if len(models) <= CROWD else 1, len(rising))
     lines = -(-len(rising) // columns)
-    wide, tall = 1.7 + 0.72 * len(models) * columns, 1.6 + 0.36 * len(origins) * lines + 0.4 * lines
-    figure = new_figure(wide, tall)
+    figure = new_figure(WIDTH, 1.6 + 0.33 * len(origins) * lines + 0.4 * lines, SHARP)
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     for axes, nfe in zip(grid.flat, rising, strict=False):
         draw_cells(axes, cells, nfe, origins, models)

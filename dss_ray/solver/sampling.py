@@ -9,6 +9,8 @@ from torch import Tensor
 from dss_ray.errors import UsageError
 from dss_ray.solver.table import SolverTable
 
+LARGE = 1e38  # float32 ends beyond, where torch refuses an alpha and a product is infinite
+
 
 class Velocity(Protocol):
     """dx/dt of the flow: x (B, *sample_shape), t a scalar or (B,), label (B,) int64 or None."""
@@ -59,10 +61,15 @@ def advance(
         row: (N,) or longer than ``velocities``, differences of velocity weights.
     """
     for weight, velocity in zip(scalars(row, state), velocities, strict=False):
-        if isinstance(weight, Tensor) or weight != 0:
-            state = state + weight * velocity
-    (weight,) = scalars(start[None], state)
-    return state + weight * origin if isinstance(weight, Tensor) or weight != 0 else state
+        state = plus(state, weight, velocity)
+    return plus(state, start.to(state) if start.requires_grad else float(start), origin)
+
+
+def plus(state: Tensor, weight: Tensor | float, direction: Tensor) -> Tensor:
+    """``state + weight * direction``, in one pass over memory where the weight is a number."""
+    if isinstance(weight, Tensor) or not abs(weight) < LARGE:
+        return state + weight * direction
+    return torch.add(state, direction, alpha=weight) if weight != 0 else state
 
 
 def scalars(coefficients: Tensor, like: Tensor) -> Sequence[Tensor | float]:

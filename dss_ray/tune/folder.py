@@ -143,3 +143,13 @@ def locked(folder: Path) -> Iterator[None]:
         except OSError:
             raise UsageError(f"sweep '{folder.name}' is running already, in {folder}") from None
         yield
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a driver on this machine, or on one that shares its locks, works on the sweep."""
+    with suppress(FileNotFoundError), (folder / "lock").open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

@@ -8,13 +8,13 @@ from functools import cached_property
 import torch
 
 from dss_ray.api import evaluate_part
-from dss_ray.bundle import Bundle
+from dss_ray.bundle import Bundle, Measured
 from dss_ray.evaluation.images import decoded
-from dss_ray.evaluation.plan import EvaluationPlan
+from dss_ray.evaluation.plan import RMSE_SAMPLES, EvaluationPlan
 from dss_ray.evaluation.tally import EvaluationResult, Tally
 from dss_ray.models.guidance import GuidedModel
 from dss_ray.models.teacher import Teacher
-from dss_ray.records.rows import Row
+from dss_ray.records.rows import Row, distance_name
 from dss_ray.solver.sampling import sample
 from dss_ray.tune.baselines import Kind
 from dss_ray.tune.job import Job
@@ -64,16 +64,24 @@ class Judging:
         result = self.tally.result(reference)
         assert result.fid is not None
         self.distances[result.samples] = result.fid
-        metrics = {
-            f"FID[{result.features}]": result.fid,
-            "rmse": result.rmse,
-            "samples": result.samples,
-        }
         return Judged(
             row=self.row(result),
-            bundle=self.bundle.model_copy(update={"metrics": metrics}),
+            bundle=self.bundle.model_copy(update={"metrics": self.metrics(result)}),
             pictures=self.pictures,
         )
+
+    def metrics(self, result: EvaluationResult) -> dict[str, Measured]:
+        """The figures that its bundle keeps."""
+        own, count = self.job.evaluation, result.samples
+        found = {
+            distance_name(str(result.features)): (result.fid, count),
+            "rmse": (result.rmse, min(count, RMSE_SAMPLES)),
+        }
+        return {
+            name: Measured.of([value], samples=drawn, seeds=(own.seed,), domain="selection")
+            for name, (value, drawn) in found.items()
+            if value is not None
+        }
 
     def row(self, result: EvaluationResult) -> Row:
         """What the records keep of figures."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from dss_ray.config.sweep import Resources
 from dss_ray.errors import StoreError, UsageError
+from dss_ray.records.lineage import TRACKED
 from dss_ray.records.runs import ROWS_FILE, RUNS
 from dss_ray.tune.doctor import Check
 from dss_ray.tune.folder import MANIFEST, read_manifest
@@ -27,7 +28,7 @@ from dss_ray.tune.storage import public_variables
 
 SPACE, FILES = "space.yaml", "files"  # in what is sent along
 LARGEST = 100_000_000  # bytes of a file that is sent along
-KEPT = (MANIFEST, ROWS_FILE, "trials")  # what is fetched
+KEPT = (MANIFEST, ROWS_FILE, TRACKED, "trials")  # what is fetched
 PACKED = re.compile(r"^packed:([A-Za-z0-9+/=]+)$", re.MULTILINE)  # how it stands in what a job says
 SAME = ("code", "ray", "python")  # the doctor's lines that this machine should agree with
 

@@ -15,11 +15,13 @@ from torch import Tensor
 from dss_ray.bundle import Bundle, load_bundle, write_bundle
 from dss_ray.config.sweep import SweepSettings
 from dss_ray.errors import StoreError
+from dss_ray.records.lineage import keep_runs
 from dss_ray.records.mlflow.recorder import IDENTITY, SweepRecorder
 from dss_ray.records.mlflow.registry import Registered
-from dss_ray.records.plots import plot_history, plot_samples, plot_solver
 from dss_ray.records.rows import Row, append_row, read_rows
 from dss_ray.records.run_fields import run_name
+from dss_ray.records.sample_plot import plot_samples
+from dss_ray.records.solver_plot import plot_history, plot_solver
 from dss_ray.tune.finalists import finalists
 from dss_ray.tune.folder import MANIFEST, identity
 from dss_ray.tune.job import Job
@@ -173,6 +175,7 @@ class Recorder:
 
         def finish() -> None:
             self.opened.close(rows, files=[manifest], interrupted=interrupted)
+            keep_runs(self.folder, self.opened.runs)
             if not interrupted:
                 self.registered = self.opened.register(rows, self.folder)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import dss_ray
 from dss_ray.api import evaluate, named_bundle, search
-from dss_ray.bundle import Bundle, load_bundle, save_bundle
+from dss_ray.bundle import Bundle, fitted_to, load_bundle, save_bundle
 from dss_ray.config.transfer import BASELINES, TransferSettings
 from dss_ray.evaluation.judge import Judge
 from dss_ray.models.guidance import guide
@@ -24,9 +25,10 @@ from dss_ray.records.transfer import METRICS, SOURCE
 from dss_ray.records.transfer_plot import plot_transfer
 from dss_ray.search.result import Progress
 from dss_ray.solver.published import published_names, published_table
-from dss_ray.solver.respan import respanned
 from dss_ray.tune.baselines import Kind, screened
 from dss_ray.tune.folder import MANIFEST, freeze, locked, place
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,12 +91,25 @@ class Transfer:
     def solvers(self) -> list[Bundle]:
         """The bundles that are given, or one of each model and step count, searched."""
         if self.settings.solvers:
-            return [load_bundle(Path(path)) for path in self.settings.solvers]
+            return self.given()
         pairs = [(model, nfe) for model in self.models for nfe in self.settings.nfe]
         bundles = list[Bundle]()
         for number, (model, nfe) in enumerate(pairs):
             self.progress(number, 2 * len(pairs))  # as many pieces of measuring follow
             bundles.append(self.searched(model, nfe))
+        return bundles
+
+    def given(self) -> list[Bundle]:
+        """The bundles that are given; those that no model here is the home of are told."""
+        bundles = [load_bundle(Path(path)) for path in self.settings.solvers]
+        homes = {model.fingerprint for model in self.models.values()}
+        for path, bundle in zip(self.settings.solvers, bundles, strict=True):
+            if bundle.model_fingerprint not in homes:
+                log.warning(
+                    "%s: searched on %s (weights %.8s), which is none of --models, so no figure "
+                    "here shows what it does at home; add that model to see it",
+                    *(path, bundle.model or "no model", bundle.model_fingerprint or "none"),
+                )
         return bundles
 
     def searched(self, model: str, nfe: int) -> Bundle:
@@ -197,8 +212,7 @@ class Transfer:
 
 def fitted(bundle: Bundle, model: VelocityModel, scale: float) -> Bundle:
     """``bundle`` with its knots mapped onto the model's time range, at guidance ``scale``."""
-    table = respanned(bundle.table, model.t_min, model.t_max)
-    return bundle.model_copy(update={"table": table, "guidance": scale})
+    return fitted_to(model, bundle).model_copy(update={"guidance": scale})
 
 
 def digest(text: str) -> str:

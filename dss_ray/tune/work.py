@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from dss_ray.api import named_bundle, search
-from dss_ray.bundle import Bundle
+from dss_ray.bundle import Bundle, fitted_to
 from dss_ray.config.space import SETTINGS
 from dss_ray.models.cache import can_keep
 from dss_ray.models.guidance import guide
 from dss_ray.models.meter import Meter
 from dss_ray.search.result import SearchSettings
-from dss_ray.solver.respan import respanned
 from dss_ray.solver.table import SolverTable
 from dss_ray.tune.baselines import screened
 from dss_ray.tune.job import Job
@@ -69,6 +68,4 @@ def searched(job: Job) -> Bundle:
         resume=can_keep(),  # where another worker got to, if they share the cache folder
         **own,
     )
-    model = load(job.model, job.device)
-    table = respanned(bundle.table, model.t_min, model.t_max)
-    return bundle.model_copy(update={"table": table})
+    return fitted_to(load(job.model, job.device), bundle)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from dss_ray import api
 from dss_ray.bundle import Bundle
+from dss_ray.bundle.file import validated
 from dss_ray.evaluation.chunk import ChunkResult
 from dss_ray.evaluation.evaluate import combine
 from dss_ray.evaluation.figures import Figure, figures
@@ -75,7 +76,7 @@ def find(cell: Cell, model: VelocityModel, folder: Path) -> Found:
     if not path.exists():
         keep(path, new_solver(cell, model))
     kept = read(path)
-    bundle = Bundle.model_validate_json(json.dumps(kept["bundle"]))
+    bundle = validated(kept["bundle"], path)
     if cell.found_at != cell.guidance:
         bundle = bundle.model_copy(update={"guidance": cell.guidance})
     seconds, reference = kept["processor_seconds"], kept.get("reference_processor_seconds")

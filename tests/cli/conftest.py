@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from dss_ray.api import load_solver
+from dss_ray.bundle import save_bundle
 from dss_ray.cli.app import main
+from dss_ray.records.rows import Row, append_row
 
 
 @dataclass(frozen=True)
@@ -61,3 +64,42 @@ def run(
 
     yield command
     signal.signal(signal.SIGTERM, before)
+
+
+def make_result(
+    nfe: int, fid: float, kind: str = "searched", model: str = "digits-sit", **more: Any
+) -> Row:
+    """A finished row with its bundle in runs/night."""
+    key = f"{model}-{kind}-{nfe}-{fid}"
+    bundle = load_solver("ab2", nfe).model_copy(update={"name": key, "model": model})
+    save_bundle(bundle, Path("runs/night") / f"{key}.json")
+    figures = {"fid": fid, "rmse": 0.1, "features": "digits-cnn", "samples": 100}
+    return Row(
+        key=key,
+        status="done",
+        model=model,
+        nfe=nfe,
+        kind=kind,
+        searched=kind == "searched",
+        solver=key,
+        guidance=1.0,
+        bundle=f"{key}.json",
+        **(figures | more),
+    )
+
+
+@pytest.fixture
+def result() -> Callable[..., Row]:
+    """Makes a finished row with its bundle in runs/night."""
+    return make_result
+
+
+@pytest.fixture
+def night() -> Callable[..., None]:
+    """Adds rows to the sweep "night" of the current folder."""
+
+    def add(*rows: Row) -> None:
+        for row in rows:
+            append_row(Path("runs/night/rows.jsonl"), row)
+
+    return add

@@ -21,7 +21,8 @@ def test_search_writes_the_bundle_whose_figures_it_prints(run):
     assert set(found) == {"bundle", "rmse", "evaluations", "seconds", "nfe", "method"}
     bundle = load_bundle(Path(found["bundle"]))
     assert bundle.table.nfe == found["nfe"] == 4
-    assert bundle.metrics == {"rmse": found["rmse"]}
+    assert {name: one.mean for name, one in bundle.metrics.items()} == {"rmse": found["rmse"]}
+    assert bundle.metrics["rmse"].samples == 2000
     assert found["evaluations"] == 4 * (
         64 * (1 + 8) + 3 * 64
     )  # one grid, its variants, the best three

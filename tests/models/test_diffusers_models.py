@@ -23,37 +23,6 @@ def noise(width=SIDE):
     return torch.randn(3, 4, SIDE, width, generator=torch.Generator().manual_seed(1))
 
 
-def prompted_latents(pipeline, family, rows, scale, start):
-    """What a text-to-image pipeline makes of ``start`` for its three prompts."""
-    given = {name: rows[name][:3] for name in rows}
-    given |= {f"negative_{name}": rows[name][-1:].expand_as(rows[name][:3]) for name in rows}
-    height, width = (side * pipeline.vae_scale_factor for side in start.shape[-2:])
-    given |= {"guidance_scale": scale, "height": height, "width": width}
-    if family == "flux":
-        given |= {"guidance_scale": 3.5, "true_cfg_scale": scale}
-        start = pipeline._pack_latents(start, *start.shape)
-    elif family != "sd3":
-        given |= {"use_resolution_binning": False, "negative_prompt": None}
-    found = pipeline(num_inference_steps=STEPS, latents=start, output_type="latent", **given).images
-    if family == "flux":
-        found = pipeline._unpack_latents(found, height, width, pipeline.vae_scale_factor)
-    return found
-
-
-def class_latents(pipeline, scale):
-    """What DiT's pipeline hands to its autoencoder, and the images it shows."""
-    caught = []
-    pipeline.vae.post_quant_conv.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
-    images = pipeline(
-        [3, 500, 999],
-        guidance_scale=scale,
-        num_inference_steps=STEPS,
-        generator=torch.Generator().manual_seed(1),
-        output_type="pt",
-    ).images
-    return caught[0] * pipeline.vae.config.scaling_factor, images
-
-
 def ours(model, scale, knots, label, start):
     """The package's loop with Euler; float64 states, as in a search."""
     start = start.double()
@@ -75,11 +44,11 @@ def ddim_knots(pipeline, model):
 @pytest.mark.parametrize("scale", [1.0, 3.0])
 @pytest.mark.parametrize("family", PROMPTED)
 def test_prompts_sample_what_their_own_pipelines_do(
-    saved, tiny_pipeline, embeddings, family, scale, width
+    saved, tiny_pipeline, prompted_latents, family, scale, width
 ):
     """Flows with the Euler scheduler, PixArt with DDIM."""
     own, start = tiny_pipeline(family), noise(width)
-    expected = prompted_latents(own, family, embeddings(family), scale, start)
+    expected = prompted_latents(own, family, start, scale, STEPS)
     model = load_model(saved[family], width=width)
     knots = ddim_knots(own, model) if family == "pixart" else 1 - own.scheduler.sigmas.double()
     found, _ = ours(model, scale, knots, torch.arange(3), start)
@@ -87,9 +56,11 @@ def test_prompts_sample_what_their_own_pipelines_do(
 
 
 @pytest.mark.parametrize("scale", [1.0, 3.0])
-def test_dit_samples_and_decodes_what_its_own_pipeline_does_with_ddim(saved, tiny_pipeline, scale):
+def test_dit_samples_and_decodes_what_its_own_pipeline_does_with_ddim(
+    saved, tiny_pipeline, class_latents, scale
+):
     own = tiny_pipeline("dit")
-    expected, images = class_latents(own, scale)
+    expected, images = class_latents(own, scale, STEPS)
     model = load_model(f"{saved['dit']}&official_times=false")
     found, end = ours(model, scale, ddim_knots(own, model), torch.tensor([3, 500, 999]), noise())
     assert torch.allclose(found, expected, rtol=0, atol=1e-5)

@@ -1,7 +1,6 @@
 import json
 import math
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -212,31 +211,3 @@ def test_importing_records_does_not_import_mlflow_or_matplotlib():
         "assert not {'mlflow', 'matplotlib', 'sqlalchemy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
-
-
-@pytest.mark.slow
-def test_the_ui_serves_the_sweeps_and_ends_cleanly(folder):
-    """Slow: the server takes tens of seconds to start."""
-    from urllib.error import URLError
-    from urllib.request import urlopen
-
-    code = "from dss_ray.records.ui import serve_ui; serve_ui(5123, '127.0.0.1')"
-    uri = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
-    environment = os.environ | {"PYTHONPATH": str(Path.cwd())} | uri
-    server = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=folder, env=environment,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    try:
-        for _ in range(120):
-            try:
-                assert urlopen("http://127.0.0.1:5123/health").status == 200
-                break
-            except URLError:
-                time.sleep(1)
-        os.killpg(server.pid, signal.SIGINT)
-        assert server.wait(30) == 0
-        with pytest.raises(URLError):
-            urlopen("http://127.0.0.1:5123/health")
-    finally:
-        server.poll() is None and os.killpg(server.pid, signal.SIGKILL)

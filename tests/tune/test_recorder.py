@@ -11,6 +11,7 @@ from mlflow.tracking import MlflowClient
 from dss_ray.api import load_solver
 from dss_ray.bundle import save_bundle
 from dss_ray.config.sweep import Baselines, SweepSettings
+from dss_ray.records.lineage import trial_run
 from dss_ray.records.rows import Row, read_rows
 from dss_ray.tune import recorder as module
 from dss_ray.tune.finalists import finalists
@@ -112,6 +113,9 @@ def test_nothing_is_missing_after_the_tracker_was_away(tmp_path, monkeypatch, ba
     rows = read_rows(tmp_path / "rows.jsonl")
     assert recorded(database) == [(one.key, "FINISHED", one.fid) for one in rows]
     assert len(rows) >= 3
+    client = MlflowClient(f"sqlite:///{database}")
+    for one in rows:  # the sweep's folder tells each trial's run
+        assert client.get_run(trial_run(tmp_path, one.key)).data.tags["dss.key"] == one.key
 
 
 def test_those_that_lead_when_they_end_include_all_finalists(tmp_path, monkeypatch):

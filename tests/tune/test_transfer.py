@@ -5,14 +5,17 @@ import json
 import pytest
 from mlflow.tracking import MlflowClient
 
+from dss_ray.api import load_solver
+from dss_ray.bundle import save_bundle
 from dss_ray.cli.app import app
 from dss_ray.config.sweep import Baselines
 from dss_ray.config.transfer import transfer_settings
 from dss_ray.errors import UsageError
+from dss_ray.models.zoo import load_model
 from dss_ray.records.rows import read_rows
 from dss_ray.records.transfer import SOURCE
 from dss_ray.tune import transfer
-from dss_ray.tune.transfer import run_transfer
+from dss_ray.tune.transfer import Transfer, run_transfer
 
 FEW = Baselines(methods=("euler", "ab2", "dpmpp2m"), grids=("uniform", "edm"), samples=8, keep=1)
 SETTINGS = {
@@ -103,6 +106,17 @@ def test_an_existing_name_and_other_settings_are_refused(folder, rows, monkeypat
 def test_bad_options_are_named(change, message):
     with pytest.raises(UsageError, match=message):
         transfer_settings(SETTINGS | change)
+
+
+def test_bundles_whose_home_is_none_of_the_models_are_told(tmp_path, caplog):
+    model, path = load_model("digits-sit"), tmp_path / "solver.json"
+    for fingerprint in (model.fingerprint, "cd" * 32):
+        home = {"model": "digits-sit", "model_fingerprint": fingerprint}
+        save_bundle(load_solver("ab2", 5).model_copy(update=home), path)
+        settings = transfer_settings(SETTINGS | {"solvers": [str(path)]})
+        Transfer(settings, tmp_path, lambda *_: None).solvers()
+    (record,) = caplog.records
+    assert "digits-sit (weights cdcdcdcd), which is none of --models" in record.getMessage()
 
 
 def test_given_bundles_are_measured_in_place_of_searches(folder, rows, monkeypatch, capsys):
