@@ -110,8 +110,7 @@ def loaded(
         own = first.guidance if first and isinstance(first.guidance, float) else 1.0
         scale = own if guidance is None else guidance
         solvers = {
-            name: files.get(name)
-            or api.load_solver(
+            name: api.load_solver(
                 name, steps if name in CLASSICAL else nfe, grid, scale, model=network
             )
             for name in names

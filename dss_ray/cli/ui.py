@@ -21,7 +21,7 @@ def ui(
         with stage("starting the servers"):
             from dss_ray.records.runs import RUNS, newest, require_sweep
             from dss_ray.records.servers import check_port, serving
-            from dss_ray.records.ui import mlflow_server, pages
+            from dss_ray.records.ui import addresses, mlflow_server
 
             if name is not None:
                 require_sweep(RUNS, name)
@@ -33,7 +33,7 @@ def ui(
             servers = [server for server in (tracker, studies) if server]
             for server in servers:
                 check_port(server)
-            found = pages(tracker, sweep)
+            found = addresses(tracker, sweep)
             found |= {"studies": f"{studies.address}/dashboard/"} if studies else {}
             running = stack.enter_context(serving(servers))
         for what, address in found.items():
