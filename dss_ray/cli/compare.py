@@ -164,5 +164,6 @@ def compared_solvers(
     caption = (
         f"on {network.name}: {samples:,} samples of each of the seeds {', '.join(map(str, seeds))}"
     )
-    text = Group(render_settings(differences), caption, render_measured(rows))
+    tables = [render_settings(differences)] if differences else []
+    text = Group(*tables, caption, render_measured(rows))
     return Result({"settings": differences, "rows": rows}, text)

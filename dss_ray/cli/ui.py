@@ -25,15 +25,15 @@ def ui(
 
             if name is not None:
                 require_sweep(RUNS, name)
-            sweep, tracker, studies = name or newest(RUNS), mlflow_server(host, port), None
+            tracker, studies = mlflow_server(host, port), None
             if optuna:
                 from dss_ray.tune.dashboard import dashboard_server
 
-                studies = dashboard_server(RUNS, sweep, host, port + 1)
+                studies = dashboard_server(RUNS, name, host, port + 1)
             servers = [server for server in (tracker, studies) if server]
             for server in servers:
                 check_port(server)
-            found = addresses(tracker, sweep)
+            found = addresses(tracker, name or newest(RUNS))
             found |= {"studies": f"{studies.address}/dashboard/"} if studies else {}
             running = stack.enter_context(serving(servers))
         for what, address in found.items():

@@ -202,7 +202,11 @@ def test_a_port_in_use_is_one_sentence(run, free_port):
 def test_a_sweep_without_a_study_is_one_sentence(run, row):
     append_row(Path("runs/night/rows.jsonl"), row("k"))
     ended = run("ui", "night", "--optuna")
-    assert ended.code == 2 and "none yet" in ended.sentence
+    assert ended.code == 2 and "no sweep in ./runs has a study yet" in ended.sentence
+    Path("runs/other").mkdir()
+    Path("runs/other/study.db").touch()
+    ended = run("ui", "night", "--optuna")
+    assert ended.code == 2 and "sweep with a study 'night'" in ended.sentence
 
 
 def test_an_unknown_sweep_is_one_sentence(run, row):
