@@ -128,8 +128,8 @@ def test_one_database_cannot_be_both(night, postgres, free_port):
     """Optuna and MLflow keep the versions of their tables under one name."""
     uri = postgres.url.replace("postgresql", "postgresql+psycopg")
     with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE both")
-    both = uri.rpartition("/")[0] + "/both"
+        connection.execute("CREATE DATABASE one")
+    both = uri.rpartition("/")[0] + "/one"
     optuna.create_study(storage=both)
     done = subprocess.run(
         [PROGRAM, "ui", f"--port={free_port}"], cwd=night, capture_output=True, text=True,
@@ -147,7 +147,7 @@ def test_a_browser_opens_runs_comparison_and_champions_without_errors(night, fre
         pytest.skip("Chromium is not installed")
     from playwright.sync_api import sync_playwright
 
-    errors, texts = [], {}
+    errors = []
     with shown(night, "night", f"--port={free_port}") as (found, _), sync_playwright() as play:
         base, experiment = found["runs"].partition("/#")[0], crowned(night, final)
         browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
@@ -157,7 +157,7 @@ def test_a_browser_opens_runs_comparison_and_champions_without_errors(night, fre
         page.on("response", lambda r: r.status >= 400 and errors.append(r.url))
         runs = json.dumps(experiment["runs"])
         addresses = {
-            found["runs"]: "matching runs",
+            found["runs"]: "#001 nfe=5",
             f"{found['runs']}&compareRunsMode=CHART": "Parallel Coordinates",
             f"{base}/#/compare-runs?runs={runs}&experiments={json.dumps(experiment['ids'])}":
                 "Parallel Coordinates Plot",
@@ -167,9 +167,7 @@ def test_a_browser_opens_runs_comparison_and_champions_without_errors(night, fre
         for address, text in addresses.items():
             page.goto(address)
             page.get_by_text(text).first.wait_for()
-            texts[address] = page.inner_text("body")
         browser.close()
-    assert "#001 nfe=5" in texts[found["runs"]]
     assert [url for url in errors if "users/current" not in url] == []
 
 
