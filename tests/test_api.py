@@ -57,6 +57,19 @@ def test_importing_the_package_loads_neither_torch_nor_ray() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_labels_are_drawn_in_turn_unless_they_are_named(model) -> None:
+    solver = dss_ray.load_solver("ab2", 4)
+    images = dss_ray.sample(solver, model, 12)
+    assert torch.equal(dss_ray.sample(solver, model, labels=[*range(10), 0, 1]), images)
+    threes = dss_ray.sample(solver, model, labels=[3, 3, 3, 3])
+    assert torch.equal(threes[3], images[3]) and not torch.equal(threes[0], images[0])
+
+
+def test_a_label_that_a_model_lacks_is_refused(model) -> None:
+    with pytest.raises(UsageError, match="label 11: digits-sit has labels from 0 to 10"):
+        dss_ray.sample(dss_ray.load_solver("ab2", 4), model, labels=[3, 11])
+
+
 def test_the_same_seed_gives_the_same_table_and_images(model) -> None:
     one, two = (dss_ray.search(model, nfe=4, grid="uniform", settings=LEAN) for _ in range(2))
     assert one.table.to_json() == two.table.to_json()

@@ -110,8 +110,7 @@ def loaded(
         own = first.guidance if first and isinstance(first.guidance, float) else 1.0
         scale = own if guidance is None else guidance
         solvers = {
-            name: files.get(name)
-            or api.load_solver(
+            name: api.load_solver(
                 name, steps if name in CLASSICAL else nfe, grid, scale, model=network
             )
             for name in names
@@ -165,5 +164,6 @@ def compared_solvers(
     caption = (
         f"on {network.name}: {samples:,} samples of each of the seeds {', '.join(map(str, seeds))}"
     )
-    text = Group(render_settings(differences), caption, render_measured(rows))
+    tables = [render_settings(differences)] if differences else []
+    text = Group(*tables, caption, render_measured(rows))
     return Result({"settings": differences, "rows": rows}, text)

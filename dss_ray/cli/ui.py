@@ -21,19 +21,19 @@ def ui(
         with stage("starting the servers"):
             from dss_ray.records.runs import RUNS, newest, require_sweep
             from dss_ray.records.servers import check_port, serving
-            from dss_ray.records.ui import mlflow_server, pages
+            from dss_ray.records.ui import addresses, mlflow_server
 
             if name is not None:
                 require_sweep(RUNS, name)
-            sweep, tracker, studies = name or newest(RUNS), mlflow_server(host, port), None
+            tracker, studies = mlflow_server(host, port), None
             if optuna:
                 from dss_ray.tune.dashboard import dashboard_server
 
-                studies = dashboard_server(RUNS, sweep, host, port + 1)
+                studies = dashboard_server(RUNS, name, host, port + 1)
             servers = [server for server in (tracker, studies) if server]
             for server in servers:
                 check_port(server)
-            found = pages(tracker, sweep)
+            found = addresses(tracker, name or newest(RUNS))
             found |= {"studies": f"{studies.address}/dashboard/"} if studies else {}
             running = stack.enter_context(serving(servers))
         for what, address in found.items():

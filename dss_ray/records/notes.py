@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from dss_ray.models.spec import short
-from dss_ray.records.leaderboard import Entry, front_name, to_markdown
+from dss_ray.records.leaderboard import Entry, figure, front_name, to_markdown
 from dss_ray.records.rows import Row, distance_name
 
 FINALIST = "Finalist: the figures ending in fresh are on seeds that did not select it."
@@ -59,11 +59,13 @@ def version_note(entry: Entry, rival: Entry, shown: Sequence[str]) -> str:
         f"{name} {distance(entry)} with {entry['nfe']} queries, over seeds {seeds} of "
         f"{entry['samples']:,} samples each. {rival['solver']} on the grid {rival['grid']}, the "
         f"best classical solver there, has {distance(rival)}: a difference of {change:+.4f} ± "
-        f"{error:.4f}. rmse {entry['rmse']:.4f}, {rival['rmse']:.4f} of the classical one."
+        f"{error:.4f}. rmse {figure(entry['rmse'], '.4f')}, {figure(rival['rmse'], '.4f')} of the "
+        "classical one."
     )
     origin = (
-        f"{entry['method']} found it from the grid {entry['grid']} in {entry['evaluations']:,} "
-        f"network evaluations and {entry['seconds']:.0f} seconds."
+        f"{entry['method']} found it from the grid {entry['grid']} in "
+        f"{figure(entry['evaluations'], ',d')} network evaluations and "
+        f"{figure(entry['seconds'], '.0f')} seconds."
     )
     return "\n\n".join([figures, origin, *shown])
 

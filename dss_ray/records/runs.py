@@ -29,9 +29,9 @@ def require_sweep(root: Path, name: str) -> None:
         raise unknown("sweep", name, names or ["none yet"], where=str(root))
 
 
-def newest(root: Path) -> str | None:
-    """The sweep in ``root`` whose rows changed last; None where none has rows."""
-    files = [root / name / ROWS_FILE for name in sweep_names(root)]
+def newest(root: Path, file: str = ROWS_FILE) -> str | None:
+    """The sweep in ``root`` whose ``file`` changed last; None where none has it."""
+    files = [root / name / file for name in sweep_names(root)]
     changed = {file.stat().st_mtime: file.parent.name for file in files if file.exists()}
     return changed[max(changed)] if changed else None
 

@@ -10,7 +10,7 @@ from typing import Any
 from dss_ray.bundle import Bundle
 from dss_ray.models.spec import short
 from dss_ray.records.comparison import Measurement
-from dss_ray.records.leaderboard import Entry
+from dss_ray.records.leaderboard import Entry, figure
 from dss_ray.records.run_fields import FIGURES, distance_metric
 
 SOLVER = "dss.solver"  # tag: digest of the numbers that make a solver
@@ -56,7 +56,7 @@ def version_tags(entry: Entry, rival: Entry, sweep: str, solver: str) -> dict[st
         "grid": str(entry["grid"]),
         "guidance": f"{entry['guidance']:g}",
         distance_metric(entry["features"]): f"{entry['fid']:.4f} ± {entry['fid_spread']:.4f}",
-        "rmse": f"{entry['rmse']:.4f}",
+        "rmse": figure(entry["rmse"], ".4f"),
         "verdict": f"{entry['verdict']} than {rival['solver']} ({change:+.4f} ± {error:.4f})",
         "dss.key": entry["key"],
         SOLVER: solver,

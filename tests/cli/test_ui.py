@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,8 +12,11 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import optuna
+import psycopg
 import pytest
 
+from dss_ray.api import load_solver
+from dss_ray.bundle import save_bundle
 from dss_ray.records.mlflow.recorder import SweepRecorder
 from dss_ray.records.rows import append_row
 
@@ -86,11 +90,15 @@ def test_both_pages_answer_and_both_end_with_an_interrupt(night, free_port):
 @pytest.mark.slow
 def test_databases_with_passwords_are_served_without_telling_them(night, postgres, free_port):
     """Both stores on a server, whose password no process shows and nothing prints."""
+    server = postgres.url.rpartition("/")[0]
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE studies")
+    shared = f"{server}/studies"
     optuna.create_study(
-        storage=postgres.url.replace("postgresql", "postgresql+psycopg"), study_name="shared"
+        storage=shared.replace("postgresql", "postgresql+psycopg"), study_name="shared"
     )
     uris = {
-        "DSS_RAY_STORAGE": postgres.url,
+        "DSS_RAY_STORAGE": shared,
         "MLFLOW_TRACKING_URI": postgres.url.replace("postgresql", "postgresql+psycopg"),
     }
     with shown(night, "--optuna", f"--port={free_port}", **uris) as (found, process):
@@ -115,6 +123,70 @@ def test_a_tracking_servers_own_pages_are_named(night, free_port, mlflow_server)
     assert "viewStateShareKey=night" in done.stderr and "s3cr3t" not in done.stderr
 
 
+@pytest.mark.slow
+def test_one_database_cannot_be_both(night, postgres, free_port):
+    """Optuna and MLflow keep the versions of their tables under one name."""
+    uri = postgres.url.replace("postgresql", "postgresql+psycopg")
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE one")
+    both = uri.rpartition("/")[0] + "/one"
+    optuna.create_study(storage=both)
+    done = subprocess.run(
+        [PROGRAM, "ui", f"--port={free_port}"], cwd=night, capture_output=True, text=True,
+        env=os.environ | {"MLFLOW_TRACKING_URI": both}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1 and "s3cr3t" not in done.stderr
+    assert "the MLflow store failed" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_browser_opens_runs_comparison_and_champions_without_errors(night, free_port, final):
+    """In headless Chromium; what MLflow's own pages miss on its server is theirs."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("Chromium is not installed")
+    from playwright.sync_api import sync_playwright
+
+    errors = []
+    with shown(night, "night", f"--port={free_port}") as (found, _), sync_playwright() as play:
+        base, experiment = found["runs"].partition("/#")[0], crowned(night, final)
+        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1300, "height": 900})
+        page.set_default_timeout(120_000)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("response", lambda r: r.status >= 400 and errors.append(r.url))
+        runs = json.dumps(experiment["runs"])
+        addresses = {
+            found["runs"]: "#001 nfe=5",
+            f"{found['runs']}&compareRunsMode=CHART": "Parallel Coordinates",
+            f"{base}/#/compare-runs?runs={runs}&experiments={json.dumps(experiment['ids'])}":
+                "Parallel Coordinates Plot",
+            f"{base}/#/models/dss-m-5": "champion",
+            f"{base}/#/models/dss-m-5/versions/1": "FID[digits-cnn] 2.0000",
+        }  # fmt: skip
+        for address, text in addresses.items():
+            page.goto(address)
+            page.get_by_text(text).first.wait_for()
+        browser.close()
+    assert [url for url in errors if "users/current" not in url] == []
+
+
+def crowned(folder, final):
+    """Records two trials of which one becomes a champion; the runs and experiments."""
+    rows = [final("a", [1.0, 2.0, 3.0], 1.0, trial=1, method="x", seconds=1.0, evaluations=1,
+                  params={"nfe": 5}, grid="g", bundle="trials/a/solver.json"),
+            final("b", [1.5, 2.5, 3.5], 2.0, trial=2, params={"nfe": 5}),
+            final("c", [2.0, 3.0, 4.1], 2.0, kind="classical", solver="ab2", grid="g")]  # fmt: skip
+    save_bundle(load_solver("ab2", 5), folder / "trials/a/solver.json")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    store = SweepRecorder("night", swept=["nfe"], features="digits-cnn", constants={}, uri=uri)
+    for row in rows:
+        store.finish(row)
+    store.close(rows)
+    assert [one.champion for one in store.register(rows, folder)] == [True]
+    return {"runs": [store.runs["a"], store.runs["b"]], "ids": [store.experiment]}
+
+
 def test_a_port_in_use_is_one_sentence(run, free_port):
     from socket import socket
 
@@ -128,7 +200,11 @@ def test_a_port_in_use_is_one_sentence(run, free_port):
 def test_a_sweep_without_a_study_is_one_sentence(run, row):
     append_row(Path("runs/night/rows.jsonl"), row("k"))
     ended = run("ui", "night", "--optuna")
-    assert ended.code == 2 and "none yet" in ended.sentence
+    assert ended.code == 2 and "no sweep in ./runs has a study yet" in ended.sentence
+    Path("runs/other").mkdir()
+    Path("runs/other/study.db").touch()
+    ended = run("ui", "night", "--optuna")
+    assert ended.code == 2 and "sweep with a study 'night'" in ended.sentence
 
 
 def test_an_unknown_sweep_is_one_sentence(run, row):

@@ -8,6 +8,8 @@ from contextlib import closing
 import pytest
 from mlflow.tracking import MlflowClient
 
+from dss_ray.api import load_solver
+from dss_ray.bundle import save_bundle
 from dss_ray.config.sweep import Baselines, SweepSettings
 from dss_ray.records.lineage import trial_run
 from dss_ray.records.rows import Row, read_rows
@@ -126,3 +128,46 @@ def test_those_that_lead_when_they_end_include_all_finalists(tmp_path, monkeypat
     recorder.close(interrupted=False)
     assert led == ["3", "2", "1"]
     assert {one.key for one in finalists(recorder.rows.values(), SETTINGS.evaluation)} <= set(led)
+
+
+@pytest.fixture
+def winners(final, tmp_path):
+    """A searched solver that beats the classical one, with their files."""
+    own = {"model": "digits-sit", "grid": "uniform", "samples": 500, "seconds": 1.0}
+    rows = [
+        final("1", [1.0, 2.0, 3.0], 1.0, trial=1, evaluations=5, bundle="1/solver.json", **own),
+        final("c", [2.0, 3.0, 4.1], 2.0, kind="classical", bundle="c/solver.json", **own),
+    ]
+    for one in rows:
+        save_bundle(load_solver("ab2", 5), tmp_path / str(one.bundle))
+    return rows
+
+
+def test_champions_are_registered_once_the_registry_is_back(tmp_path, monkeypatch, winners):
+    database = tmp_path / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+    (tmp_path / "manifest.json").write_text(json.dumps({"id": "some", "settings": {}}))
+    recorder = Recorder(tmp_path, SETTINGS, resume=False)
+    for one in winners:
+        recorder.write(one)
+    wait_for(lambda: database.exists() and recorder.store and len(recorded(database)) == 2)
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("ALTER TABLE registered_models RENAME TO away")
+        recorder.close(interrupted=False)
+        other.execute("ALTER TABLE away RENAME TO registered_models")
+    assert recorder.failure and recorder.registered == []
+    for _ in range(2):
+        again = Recorder(tmp_path, SETTINGS, resume=True)
+        again.close(interrupted=False)
+        assert [(one.name, one.version) for one in again.registered] == [("dss-digits-sit-5", 1)]
+    assert len(MlflowClient(f"sqlite:///{database}").search_model_versions()) == 1
+
+
+def test_an_interrupted_sweep_registers_nothing_yet(tmp_path, monkeypatch, winners):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    (tmp_path / "manifest.json").write_text(json.dumps({"id": "some", "settings": {}}))
+    recorder = Recorder(tmp_path, SETTINGS, resume=False)
+    for one in winners:
+        recorder.write(one)
+    recorder.close(interrupted=True)
+    assert recorder.failure is None and recorder.registered == []

@@ -145,6 +145,21 @@ def test_the_summary_names_the_best_of_each_kind(resumed: Path) -> None:
         assert len(best[nfe, "searched"]["fid_values"]) == 2
 
 
+def test_solvers_that_beat_every_classical_one_are_registered_once(resumed: Path) -> None:
+    summary = json.loads((resumed / "summary.json").read_text())
+    won = {row["nfe"]: row for row in summary["best"] if row["verdict"] == "better"}
+    names = {f"dss-digits-sit-{nfe}": row for nfe, row in won.items()}
+    assert {one["name"] for one in summary["registered"]} == set(names) != set()
+    client = MlflowClient(f"sqlite:///{resumed}/mlflow.db")
+    for one in summary["registered"]:
+        version = client.get_model_version(one["name"], one["version"])
+        assert version.tags["dss.key"] == names[one["name"]]["key"]
+        assert client.get_run(version.run_id).data.tags["dss.key"] == version.tags["dss.key"]
+        assert client.get_model_version_by_alias(one["name"], "champion")
+        found = client.search_model_versions(f"name = '{one['name']}'")
+        assert len({each.tags["dss.solver"] for each in found}) == len(found)
+
+
 def test_a_name_in_use_is_refused_and_so_is_another_space(resumed: Path) -> None:
     again = start(resumed)
     said = again.communicate(timeout=60)[1]

@@ -76,12 +76,13 @@ def open_experiment(client: MlflowClient, uri: str) -> str:
 @contextmanager
 def translated(uri: str) -> Iterator[None]:
     """MLflow's errors as a StoreError, whose text never holds the password of ``uri``."""
+    from alembic.util.exc import CommandError
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, CommandError, ImportError, OSError) as error:
         text = str(error).partition("\n")[0]
         secret = urlsplit(uri).password or ""
         for form in filter(None, (secret, unquote(secret))):
