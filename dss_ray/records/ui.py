@@ -1,15 +1,14 @@
 """MLflow's pages on the store that sweeps write: where they are, and the server of them."""
 
 import sys
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from dss_ray.records.mlflow.links import pages
+from dss_ray.records.mlflow.links import address, is_database
 from dss_ray.records.mlflow.recorder import VIEW
 from dss_ray.records.mlflow.store import open_client, open_experiment, tracking_uri, translated
 from dss_ray.records.servers import Server
 
 LEAN = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # else eight more processes
-SERVED = ("sqlite", "postgresql", "mysql", "mssql")  # kinds of stores that are databases
 TRAINING = "workflowType=machine_learning"  # MLflow opens its other half elsewhere
 
 
@@ -20,7 +19,7 @@ def mlflow_server(host: str, port: int) -> Server | None:
     public.
     """
     uri = tracking_uri()
-    if urlsplit(uri).scheme.partition("+")[0] not in SERVED:
+    if not is_database(uri):
         return None
     command = [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port)]
     environment = {"MLFLOW_BACKEND_STORE_URI": uri} | LEAN
@@ -34,7 +33,7 @@ def addresses(server: Server | None, sweep: str | None) -> dict[str, str]:
         StoreError: if the store cannot be opened, or has no pages.
     """
     uri = tracking_uri()
-    base = server.address if server else pages(uri)
+    base = server.address if server else address(uri)
     with translated(uri):
         client = open_client(uri)
         experiment = open_experiment(client, uri)

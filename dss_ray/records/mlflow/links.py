@@ -37,23 +37,33 @@ def run_pages(name: str, identity: str | None) -> dict[str, str]:
         StoreError: if there is no store, it cannot be reached, or it has no pages.
     """
     uri = tracking_uri()
-    if uri.startswith("databricks"):
-        raise StoreError("the pages of a store of Databricks are not known")
-    file = re.match(r"sqlite:///([^?]+)", uri)
+    base, file = address(uri), re.match(r"sqlite:///([^?]+)", uri)
     pages = dict[str, str]()
     for experiment, run, key, sweep in in_file(Path(file[1]), name) if file else asked(uri, name):
         if identity in (None, sweep):
-            place = f"{address(uri)}/#/experiments/{experiment}/runs/{run}"
+            place = f"{base}/#/experiments/{experiment}/runs/{run}"
             pages.setdefault(key or "", place)  # the newest
     return pages
 
 
 def address(uri: str) -> str:
-    """Where a store shows its pages, without user and password."""
+    """Where a store shows its pages, without user and password.
+
+    Raises:
+        StoreError: if that is not known.
+    """
     parts = urlsplit(uri)
-    if parts.scheme not in ("http", "https"):
+    if is_database(uri):
         return SERVED
+    if parts.scheme not in ("http", "https"):
+        kind = parts.scheme or uri
+        raise StoreError(f"MLflow's store is of kind '{kind}', whose pages are not known")
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+
+
+def is_database(uri: str) -> bool:
+    """Whether a store is a database, which has no pages of its own."""
+    return urlsplit(uri).scheme.partition("+")[0] in ("sqlite", "postgresql", "mysql", "mssql")
 
 
 def in_file(path: Path, name: str) -> list[Found]:
