@@ -16,6 +16,7 @@ from dss_ray.tune.trainable import DISTANCE, RUNG
 
 TIME = "halving_time"  # Tune's milestones lie at powers of the reduction factor
 REASON = 500  # characters
+PROCESSES = " OOM kill reason"  # Ray's words, once it has said how much memory was in use
 RAISED = "ray::"  # begins the traceback of an exception, which its last line names
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 NO_CONTROLLER: Any = None  # these methods of Tune's scheduler do not use it
@@ -55,7 +56,8 @@ class Halving(FIFOScheduler):
         _, *found = ANSI.sub("", Path(trial.error_file).read_text()).splitlines()  # after the date
         if found and found[0].startswith(RAISED):
             found = found[-1:]
-        self.died(trial.trial_id, " ".join(" ".join(found).split())[:REASON])
+        reason, _, _ = " ".join(" ".join(found).split()).partition(PROCESSES)
+        self.died(trial.trial_id, reason[:REASON])
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """STOP or CONTINUE."""

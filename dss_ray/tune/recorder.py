@@ -1,4 +1,4 @@
-"""The driver's book-keeping: rows and bundles at once, pictures and MLflow on a thread behind."""
+"""The driver's book-keeping: bundles, pictures and rows at once, MLflow on a thread behind."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -36,8 +37,8 @@ AGAIN = 20.0  # seconds until a store that failed is tried again
 class Recorder:
     """Writes what happens in a sweep: first to the disk, then to MLflow.
 
-    MLflow's import, its calls and the drawing take seconds that Tune's loop must not wait for. If
-    the store fails, the sweep goes on; now and then the store is opened again, and what it lacks is
+    MLflow's import and its calls take seconds that Tune's loop must not wait for. If the store
+    fails, the sweep goes on; now and then the store is opened again, and what it lacks is
     recorded from the rows. A resumed sweep does so too.
 
     Args:
@@ -66,10 +67,8 @@ class Recorder:
     def work(self) -> None:
         """Do what is queued until None comes."""
         while (task := self.tasks.get()) is not None:
-            try:
+            with unharmed():
                 task()
-            except Exception as error:  # noqa: BLE001 - a picture must not end the book-keeping
-                log.warning("a trial's pictures or records are incomplete (%s)", error)
 
     def stored(self, task: Callable[[], None], at_once: bool = False) -> None:
         """Do a task that needs the store.
@@ -127,7 +126,7 @@ class Recorder:
         return [name for name, excess in found.items() if excess > 0]
 
     def ended(self, job: Job, number: int | None, outcome: Outcome) -> None:
-        """Write down an outcome: bundles first, then the rows that name them."""
+        """Write down an outcome: bundles and pictures first, then the rows that name them."""
         if outcome.error:
             self.write(failed_row(job, number, outcome))
         for result in outcome.results:
@@ -144,12 +143,12 @@ class Recorder:
             self.write(result.row.model_copy(update=more), result)
 
     def write(self, row: Row, result: Judged | None = None) -> None:
-        """Append ``row`` and queue the rest."""
-        append_row(self.path, row)
+        """Append ``row``, after the pictures that a kill would lose, and queue the rest."""
         self.rows[row.identity] = row
         if result is not None and self.leads(row):
-            images = result.pictures.images()
-            self.tasks.put(partial(draw, self.folder / str(row.bundle), result.bundle, images))
+            with unharmed():
+                draw(self.folder / str(row.bundle), result.bundle, result.pictures.images())
+        append_row(self.path, row)
         self.tasks.put(partial(self.stored, partial(self.publish, row)))
 
     def leads(self, row: Row) -> bool:
@@ -186,6 +185,15 @@ class Recorder:
             log.warning(
                 "%s; all results are in %s, and --resume records them", self.failure, self.path
             )
+
+
+@contextmanager
+def unharmed() -> Iterator[None]:
+    """The book-keeping goes on, whatever goes wrong with a picture or a record."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001
+        log.warning("a trial's pictures or records are incomplete (%s)", error)
 
 
 def failed_row(job: Job, number: int | None, outcome: Outcome) -> Row:

@@ -37,9 +37,9 @@ class StudySearcher(Searcher):
 
     The outcome is written down before the study hears of it: a kill between the two leaves a
     running trial in the study whose key is already finished, which a resumed sweep settles.
-    A job whose worker died is handed out again after all others, a few times. What the records or
-    the database raise ends the sweep; Tune makes a traceback of it, so ``failure`` keeps it as it
-    was.
+    A job whose worker died is handed out again after all others, a few times, the last time alone:
+    a neighbour may have taken the memory. What the records or the database raise ends the sweep;
+    Tune makes a traceback of it, so ``failure`` keeps it as it was.
 
     Args:
         settings: of the sweep.
@@ -109,6 +109,8 @@ class StudySearcher(Searcher):
             return None
         drawn = self.queue.pop(0) if self.queue else self.draw()
         if drawn is None and self.again:
+            if self.jobs and any(map(self.last_attempt, [self.again[0], *self.jobs.values()])):
+                return None
             drawn = self.again.pop(0)
         if drawn is None:
             return None if self.jobs else self.FINISHED
@@ -116,6 +118,10 @@ class StudySearcher(Searcher):
         self.done.add(drawn[0].key)
         self.began(*drawn)
         return job_config(drawn[0], self.settings.trial_seconds)
+
+    def last_attempt(self, work: Work) -> bool:
+        """Whether a job fails if its worker dies once more: it then runs without neighbours."""
+        return self.deaths[work[0].key, "worker"] == ATTEMPTS - 1
 
     def draw(self) -> Work | None:
         """A job of the model with the most trials left, and its number in that model's study."""

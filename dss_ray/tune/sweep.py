@@ -165,6 +165,7 @@ class Sweep:
         from ray import tune
 
         from dss_ray.tune.halving import Halving
+        from dss_ray.tune.memory_kills import memory_kills_are_deaths
         from dss_ray.tune.searcher import Delivery
         from dss_ray.tune.trainable import JobTrainable
 
@@ -189,7 +190,8 @@ class Sweep:
             ),
         )
         try:
-            tuner.fit()
+            with memory_kills_are_deaths():
+                tuner.fit()
         except Exception:
             if searcher.failure:
                 raise searcher.failure  # noqa: B904 - its own cause says more than Tune's wrapping

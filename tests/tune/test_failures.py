@@ -51,6 +51,17 @@ class Killed(Fragile):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+class Hungry(Fragile):
+    fingerprint = "hungry-1"
+
+    def under(self, velocity):
+        held = []
+        for _ in range(40):
+            held.append(torch.ones(2**26))  # 256 MiB
+            time.sleep(0.1)
+        return velocity + held[0][0]
+
+
 class Raising(Fragile):
     fingerprint = "raising-1"
 
@@ -70,11 +81,15 @@ def kill():
     return Killed()
 
 
+def hunger():
+    return Hungry()
+
+
 def leave():
     return Raising()
 """
 SPACE = """
-models: ["fragile:nan", "fragile:hang", "fragile:kill", "fragile:leave"]
+models: ["fragile:nan", "fragile:hang", "fragile:kill", "fragile:hunger", "fragile:leave"]
 trials: 2
 trial_seconds: 40
 search: {nfe: 3, guidance: {choice: [1.0, 1.5]}, method: least-squares, grid: uniform, samples: 32}
@@ -85,6 +100,7 @@ REASONS = {
     "fragile:nan": "NaN",
     "fragile:hang": "longer than trial_seconds, which is 40",
     "fragile:kill": "the worker died",
+    "fragile:hunger": "memory",
     "fragile:leave": "the licence has expired",
 }
 
@@ -94,7 +110,14 @@ def swept(tmp_path_factory: pytest.TempPathFactory, sweep_in: Callable[..., Path
     """The folder of a finished sweep over models that fail under guidance."""
     folder = tmp_path_factory.mktemp("fragile")
     (folder / "fragile.py").write_text(MODEL)
-    return sweep_in(folder, SPACE)
+    return sweep_in(folder, SPACE, RAY_memory_usage_threshold=f"{share_in_use() + 0.15:.2f}")
+
+
+def share_in_use() -> float:
+    """The share of this machine's memory that Ray would count as used."""
+    lines = [line.split() for line in Path("/proc/meminfo").read_text().splitlines()]
+    size = {name: int(number) for name, number, *_ in lines}
+    return 1 - size["MemAvailable:"] / size["MemTotal:"]
 
 
 def failed(folder: Path) -> dict[str, dict]:
@@ -106,7 +129,7 @@ def failed(folder: Path) -> dict[str, dict]:
 
 def test_the_sweep_goes_on_and_counts_the_failures(swept: Path) -> None:
     summary = json.loads((swept / "summary.json").read_text())
-    assert (summary["trials"], summary["failed"]) == (8, 4)
+    assert (summary["trials"], summary["failed"]) == (10, 5)
     assert {row["guidance"] for row in summary["best"]} == {1.0}
     assert {row["model"] for row in summary["best"]} == set(REASONS)
 
