@@ -28,6 +28,7 @@ from dss_ray.tune.storage import public_variables
 
 SPACE, FILES = "space.yaml", "files"  # in what is sent along
 LARGEST = 100_000_000  # bytes of a file that is sent along
+ROOM = 400_000_000  # bytes of all of them; Ray takes 512 MiB
 KEPT = (MANIFEST, ROWS_FILE, TRACKED, "trials")  # what is fetched
 PACKED = re.compile(r"^packed:([A-Za-z0-9+/=]+)$", re.MULTILINE)  # how it stands in what a job says
 SAME = ("code", "ray", "python")  # the doctor's lines that this machine should agree with
@@ -64,7 +65,11 @@ class Parcel:
 
     @contextmanager
     def packed(self) -> Iterator[Path]:
-        """A folder with all of it; files that are large or absolute have to be there already."""
+        """A folder with all of it; files that are large or absolute have to be there already.
+
+        Raises:
+            UsageError: if it is more than a job of Ray's carries.
+        """
         with tempfile.TemporaryDirectory(prefix="dss-ray-") as place:
             folder = Path(place)
             (folder / SPACE).write_text(self.text)
@@ -75,6 +80,12 @@ class Parcel:
                 path = Path(name)
                 if sendable(path):
                     copy(path, folder / FILES / path)
+            size = sum(path.stat().st_size for path in folder.rglob("*"))
+            if size > ROOM:
+                raise UsageError(
+                    f"files and code of '{self.name}' come to {size / 1e6:,.0f} MB, a job carries "
+                    f"{ROOM / 1e6:,.0f}; put files where all nodes see them and name absolute paths"
+                )
             yield folder
 
     @property

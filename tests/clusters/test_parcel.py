@@ -39,6 +39,16 @@ def test_a_parcel_holds_space_modules_and_small_files(tmp_path, monkeypatch):
     assert found == ["files/data/reference.npz", "one.py", "pack/inner.py", "space.yaml"]
 
 
+def test_more_than_a_job_carries_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files = [f"{number}.npz" for number in range(5)]
+    for name in files:
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(90_000_000)
+    with pytest.raises(UsageError, match="450 MB, a job carries 400"), parcel(files=files).packed():
+        pass
+
+
 def test_its_command_runs_in_the_folder_with_the_files_there(tmp_path, monkeypatch):
     """By a real shell, ``dss-ray`` being one that says what it was asked and where."""
     (tmp_path / "dss-ray").write_text('#!/bin/sh\npwd\nls\nfor word; do echo "<$word>"; done\n')
