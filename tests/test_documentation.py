@@ -21,7 +21,10 @@ ONE_BASELINE = "baselines.methods=[ab2]"
 SHORTER = {  # what takes long, at a size that a test can wait for
     "sweep digits$": f"sweep digits --trials 2 {FEW} --set search.nfe=3 --set {ONE_BASELINE}",
     "export digits --nfe 6": "export digits --nfe 3",
-    "(--models digits-sit,digits-dit,digits-flowdcn).*": r"\1 --nfe 3 --samples 64 --name all",
+    "(--models digits-sit,digits-dit,digits-flowdcn).*": r"\1 --nfe 3 --name all",
+    "^dss-ray (search|transfer) .*": r"\g<0> --samples 64",
+    "^dss-ray evaluate .*": r"\g<0> --samples 250",
+    " --samples 500(.*) --samples 250": r" --samples 250\1",
 }
 ELSEWHERE = {  # what needs more than a machine, and the tests that run it for real
     "http://HEAD:8265": "tests/clusters/test_launch.py",

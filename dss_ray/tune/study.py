@@ -43,13 +43,17 @@ class Study:
     ) -> None:
         import optuna
 
-        self.space, self.storage, self.chooser = space, storage, chooser
-        self.study = optuna.create_study(
+        from dss_ray.tune.mirror import Mirror
+
+        self.space, self.chooser = space, chooser
+        optuna.create_study(
             storage=storage,
             study_name=name,
             directions=["minimize"] * len(chooser.objectives),
             load_if_exists=True,
         )
+        self.storage = Mirror(storage, name)
+        self.study = optuna.load_study(study_name=name, storage=self.storage)
         if not self.study.get_trials(deepcopy=False) and chooser.name != GRID:
             for values in first:
                 self.study.enqueue_trial(values)
@@ -99,9 +103,8 @@ class Study:
             self.storage.set_trial_state_values(self.identity(trial.number), TrialState.WAITING)
 
     def identity(self, number: int) -> int:
-        """A trial's id in the database."""
-        study = self.storage.get_study_id_from_name(self.study.study_name)
-        return self.storage.get_trial_id_from_study_id_trial_number(study, number)
+        """A trial's id in the storage."""
+        return self.storage.get_trial_id_from_study_id_trial_number(self.storage.own, number)
 
     def ask(self, visited: Callable[[Values], bool]) -> tuple[int, Values] | None:
         """A trial's number and the values of a point not visited before; None if none is left."""
@@ -139,6 +142,7 @@ class Study:
         for dimension in self.space:
             if dimension.active(values):
                 values[dimension.name] = suggest(trial, dimension)
+        self.storage.write(trial._trial_id)
         return trial.number, values
 
     def complete(self, number: int, row: Row) -> None:
