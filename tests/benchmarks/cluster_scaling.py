@@ -15,7 +15,9 @@ import no torch. All of the driver is real: study, searcher, scheduler, records,
 """
 
 import argparse
+import json
 import os
+import random
 import tempfile
 import threading
 import time
@@ -97,7 +99,15 @@ def sleeper(seconds: float, report: str, place: Path, workers: int) -> type[Trai
             began = time.time()
             time.sleep(seconds)
             piece = str(os.getpid()), began, time.time()
-            return {"outcome": report, "rung": 1, "distance": 1.0, "done": True, WORK: piece}
+            found = json.loads(report)
+            found["results"][0]["row"]["fid"] = 1 + random.random()
+            return {
+                "outcome": json.dumps(found),
+                "rung": 1,
+                "distance": 1.0,
+                "done": True,
+                WORK: piece,
+            }
 
     return Sleeper
 
@@ -105,7 +115,9 @@ def sleeper(seconds: float, report: str, place: Path, workers: int) -> type[Trai
 def run_trials(address: str, trials: int, seconds: float, workers: int) -> list[Piece]:
     """The pieces of work of a whole sweep."""
     own, pieces, place = settings(trials), list[Piece](), Path(tempfile.mkdtemp(dir=Path.cwd()))
-    trainable.JobTrainable = sleeper(seconds, outcome(own), place, workers)  # type: ignore[misc]
+    report = outcome(own)
+    key = json.loads(report)["results"][0]["row"]["key"]
+    trainable.JobTrainable = sleeper(seconds, report, place, workers)  # type: ignore[misc]
     sweep.finalists = lambda *_: []  # they would need the GPUs
 
     class Watching(searcher.Delivery):
@@ -113,6 +125,9 @@ def run_trials(address: str, trials: int, seconds: float, workers: int) -> list[
             self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any
         ) -> None:
             pieces.append(result.pop(WORK))
+            kind, model, values = (trial.config[name] for name in ("kind", "model", "values"))
+            job = Job(kind, model, values, own.evaluation, own.baselines)
+            result["outcome"] = result["outcome"].replace(key, job.key)  # it was the same sleep
             super().on_trial_result(iteration, trials, trial, result)
 
     assert issubclass(Watching, Callback)
