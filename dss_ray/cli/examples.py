@@ -7,7 +7,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "dss-ray sweep digits --dry-run",
         "dss-ray sweep my_space.yaml --trials 4 --time-budget 600",
         "dss-ray sweep my_space.yaml --trials 6 --resume",
-        "dss-ray sweep my_space.yaml --name more --set evaluation.samples=500",
+        "dss-ray sweep my_space.yaml --name more --trials 4 --set evaluation.samples=500",
     ),
     "search": (
         "dss-ray search digits-sit --nfe 5 --out five.json",
