@@ -39,7 +39,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "dss-ray sample five.json --model digits-sit -o rows.png --compare ab2,teacher",
     ),
     "transfer": (
-        "dss-ray transfer --models digits-sit,digits-dit --nfe 3 --method least-squares",
+        "dss-ray transfer --models digits-sit,digits-dit --nfe 3 --method least-squares --name few",
         "dss-ray transfer five.json --models digits-sit,digits-flowdcn --name carried",
     ),
     "launch": (
