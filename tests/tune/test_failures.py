@@ -56,7 +56,7 @@ class Hungry(Fragile):
 
     def under(self, velocity):
         held = []
-        for _ in range(40):
+        for _ in range(60):
             held.append(torch.ones(2**26))  # 256 MiB
             time.sleep(0.1)
         return velocity + held[0][0]
@@ -110,7 +110,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory, sweep_in: Callable[..., Path
     """The folder of a finished sweep over models that fail under guidance."""
     folder = tmp_path_factory.mktemp("fragile")
     (folder / "fragile.py").write_text(MODEL)
-    return sweep_in(folder, SPACE, RAY_memory_usage_threshold=f"{share_in_use() + 0.15:.2f}")
+    return sweep_in(folder, SPACE, RAY_memory_usage_threshold=f"{share_in_use() + 0.25:.2f}")
 
 
 def share_in_use() -> float:
