@@ -1,7 +1,7 @@
 """The command that opens the records of sweeps in a browser."""
 
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from dss_ray.cli import options
 from dss_ray.cli.stage import stage
@@ -36,8 +36,9 @@ def ui(
             found = addresses(tracker, name or newest(RUNS))
             found |= {"studies": f"{studies.address}/dashboard/"} if studies else {}
             running = stack.enter_context(serving(servers))
-        for what, address in found.items():
-            sys.stderr.write(f"{what + ':':10} {address}\n")
-        if servers:
-            sys.stderr.write("Ctrl-C ends\n")
-            running.wait()
+        with suppress(KeyboardInterrupt):
+            for what, address in found.items():
+                sys.stderr.write(f"{what + ':':10} {address}\n")
+            if servers:
+                sys.stderr.write("Ctrl-C ends\n")
+                running.watch()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, Never
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -106,16 +106,15 @@ class Running:
                 raise StoreError(f"the servers do not answer after {PATIENCE:g} s; try again")
             time.sleep(PAUSE)
 
-    def wait(self) -> None:
+    def watch(self) -> Never:
         """Until an interrupt.
 
         Raises:
             StoreError: if one of them ends by itself.
         """
-        with suppress(KeyboardInterrupt):
-            while True:
-                self.check()
-                time.sleep(PAUSE)
+        while True:
+            self.check()
+            time.sleep(PAUSE)
 
     def check(self) -> None:
         """Raise StoreError if a server has ended, with the last that it said."""

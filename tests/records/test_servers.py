@@ -70,7 +70,7 @@ def test_a_server_that_ends_by_itself_is_told(free_port):
         "print('out of paper')"
     )
     with serving([server(code, free_port)]) as running, pytest.raises(StoreError, match="paper"):
-        running.wait()
+        running.watch()
 
 
 def test_what_a_server_is_told_in_secret_is_in_its_environment_alone(free_port):
