@@ -18,15 +18,13 @@ ROOT = Path(__file__).parents[1]
 TEXTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FEW = "--set evaluation.samples=250 --set evaluation.final_samples=250"
 ONE_BASELINE = "baselines.methods=[ab2]"
-SHORTER = {  # what takes long, at a size that a test can wait for
+SHORTER = {  # what takes long, at a size that a test can wait for; the last of an option counts
     "sweep digits$": f"sweep digits --trials 2 {FEW} --set search.nfe=3 --set {ONE_BASELINE}",
     "export digits --nfe 6": "export digits --nfe 3",
     "(--models digits-sit,digits-dit,digits-flowdcn).*": r"\1 --nfe 3 --name all",
     "^dss-ray search .*": r"\g<0> --samples 64",
     "^dss-ray transfer .*": r"\g<0> --samples 64 --method least-squares",
-    " --method least-squares( .*) --method least-squares": r" --method least-squares\1",
     "^dss-ray evaluate .*": r"\g<0> --samples 250",
-    " --samples 500(.*) --samples 250": r" --samples 250\1",
 }
 ELSEWHERE = {  # what needs more than a machine, and the tests that run it for real
     "http://HEAD:8265": "tests/clusters/test_launch.py",

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 
 class Mirror(InMemoryStorage):
-    """Keeps the one study of this driver in memory, and writes each change to the database first.
+    """Keeps the one study of this driver in memory, and writes each change to the database.
 
     Optuna reads all trials that run from a database whenever it draws or tells one, so that one
     trial would cost the more the more of them run. A sweep's lock lets nobody else write. A new
