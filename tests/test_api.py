@@ -21,11 +21,6 @@ from dss_ray.solver.sampling import sample
 LEAN = SearchSettings(samples=32, iterations=1)  # of the default method
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DSS_RAY_CACHE", str(tmp_path_factory.getbasetemp() / "api-cache"))
-
-
 @pytest.fixture(scope="module")
 def model():
     return dss_ray.load_model("digits-sit")

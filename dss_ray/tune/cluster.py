@@ -15,6 +15,7 @@ from dss_ray.config.sweep import Resources
 from dss_ray.errors import DssError, UsageError
 
 CONNECT_SECONDS = 10.0
+LOOK_EVERY = 1.0  # seconds; Tune asks many times as often how many trials may run
 SPARE = 1  # trials that wait on a cluster, so that one that grows has a reason to
 
 
@@ -153,17 +154,21 @@ class Crowd:
 
     def __init__(self, resources: Resources, concurrency: int | None, joined: bool) -> None:
         self.resources, self.concurrency, self.joined = resources, concurrency, joined
-        self.slots, self.since, self.passed = 0, time.monotonic(), 0.0
-        self()  # from now on their time counts
+        self.room, self.slots, self.since, self.passed = 0, 0, time.monotonic(), 0.0
+        self.look()  # from now on their time counts
+
+    def look(self) -> None:
+        """See what there is now."""
+        self.room, self.passed = room(nodes_now(), self.resources), self.seconds()
+        self.slots, self.since = min(self.room, self.concurrency or self.room), time.monotonic()
 
     def __call__(self) -> int:
         """Trials that may run now."""
-        slots = room(nodes_now(), self.resources)
-        self.passed = self.seconds()
-        self.slots, self.since = min(slots, self.concurrency or slots), time.monotonic()
+        if time.monotonic() - self.since >= LOOK_EVERY:
+            self.look()
         if self.concurrency is None:
-            return slots + SPARE if self.joined else slots
-        return self.concurrency if self.joined else min(slots, self.concurrency)
+            return self.room + SPARE if self.joined else self.room
+        return self.concurrency if self.joined else self.slots
 
     def seconds(self) -> float:
         """Those of all the workers that there was room for so far."""

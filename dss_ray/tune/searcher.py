@@ -178,6 +178,8 @@ class StudySearcher(Searcher):
                 return
             outcome = Outcome(error=death, seconds=seconds)
         self.budget.durations.append(seconds)
+        if number is not None:
+            self.studies[job.model].created(number)
         self.ended(job, number, outcome)
         if number is None:
             return

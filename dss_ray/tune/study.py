@@ -142,8 +142,16 @@ class Study:
         for dimension in self.space:
             if dimension.active(values):
                 values[dimension.name] = suggest(trial, dimension)
-        self.storage.write(trial._trial_id)
+        self.storage.create(trial._trial_id)
         return trial.number, values
+
+    def created(self, number: int) -> None:
+        """Wait until the database knows a trial that was drawn: its row must not be alone."""
+        self.storage.created(self.identity(number))
+
+    def flush(self) -> None:
+        """Wait until the database holds all that the study knows."""
+        self.storage.flush()
 
     def complete(self, number: int, row: Row) -> None:
         """Tell the study a trial's figures, or why it has none."""

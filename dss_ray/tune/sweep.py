@@ -133,6 +133,7 @@ class Sweep:
             with suppress(*failures()):  # those that fail now wait when the sweep is resumed
                 for study in self.studies.values():
                     study.requeue()
+                    study.flush()
             held = self.crowd.seconds() * self.settings.resources.cpus
             busy = self.network_seconds / held
             self.recorder.close(interrupted)
@@ -196,6 +197,8 @@ class Sweep:
             if searcher.failure:
                 raise searcher.failure  # noqa: B904 - its own cause says more than Tune's wrapping
             raise
+        for study in self.studies.values():
+            study.flush()
         self.left = searcher.left
         self.spent = searcher.budget.spent() if self.left else None
 

@@ -8,21 +8,13 @@ from dss_ray.models.teacher import Teacher
 from dss_ray.solver.reference import reference_table, solve_reference
 
 
-@pytest.fixture(autouse=True, scope="session")
-def folder(tmp_path_factory):
-    """A cache of the tests' own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DSS_RAY_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="session")
 def oracle():
     return plane()
 
 
 @pytest.fixture(scope="session")
-def reference(oracle, folder):
+def reference(oracle):
     """The oracle's trajectories on 256 search noises."""
     return Teacher(guide(oracle, 1.0), "search", 0).reference(256)[0]
 

@@ -9,7 +9,7 @@ import pytest
 def run_sweep(folder: Path, space: str, **variables: str) -> Path:
     """Sweep ``space`` to its end in ``folder`` by the command; summary.json is what it printed."""
     (folder / "space.yaml").write_text(space)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "DSS_RAY_CACHE": str(folder / "cache")}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     environment.pop("MLFLOW_TRACKING_URI", None)
     environment |= variables
     command = [str(Path(sys.executable).with_name("dss-ray")), "sweep", "space.yaml", "--json"]

@@ -42,6 +42,7 @@ def nodes(monkeypatch):
     """The nodes that the cluster is said to have."""
     found = [{"CPU": 2.0}, {"CPU": 3.0}]
     monkeypatch.setattr(module, "nodes_now", lambda: found)
+    monkeypatch.setattr(module, "LOOK_EVERY", 0.0)
     return found
 
 
@@ -63,12 +64,24 @@ def test_on_a_cluster_that_may_grow_some_trials_ask_for_room(nodes) -> None:
 
 
 def test_the_time_of_the_workers_is_that_of_the_room_there_was(nodes, monkeypatch) -> None:
-    clock = iter([0.0, 0.0, 0.0, 10.0, 10.0, 12.0])
+    clock = iter([0.0, 0.0, 0.0, 10.0, 10.0, 10.0, 12.0])
     monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
     crowd = Crowd(Resources(), 4, joined=True)
     del nodes[1:]
     crowd()
     assert crowd.seconds() == 4 * 10 + 2 * 2
+
+
+def test_nodes_are_looked_up_once_a_second(nodes, monkeypatch) -> None:
+    monkeypatch.setattr(module, "LOOK_EVERY", 1.0)
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    crowd = Crowd(Resources(), None, joined=False)
+    del nodes[1:]
+    now[0] = 0.9
+    assert crowd() == 5
+    now[0] = 1.0
+    assert crowd() == 2
 
 
 @pytest.mark.parametrize(

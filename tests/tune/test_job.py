@@ -23,12 +23,6 @@ BASELINES = Baselines(
 SEARCH = {"nfe": 4, "guidance": 1.0, "method": "least-squares", "grid": "uniform", "samples": 32}
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reference cache of the module's own."""
-    monkeypatch.setenv("DSS_RAY_CACHE", str(tmp_path_factory.getbasetemp() / "job-cache"))
-
-
 def job(kind: str = "searched", **changes: object) -> Job:
     values = SEARCH if kind == "searched" else {"nfe": 4, "guidance": 1.0}
     return Job(kind, "digits-sit", values | changes, EVALUATION, BASELINES)  # type: ignore[arg-type]

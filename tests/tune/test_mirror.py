@@ -29,7 +29,8 @@ def facts(trials) -> list[tuple]:
     ]
 
 
-def in_the_database(folder) -> optuna.Study:
+def in_the_database(study, folder) -> optuna.Study:
+    study.flush()
     return optuna.load_study(study_name="model", storage=open_storage(folder))
 
 
@@ -43,7 +44,7 @@ def test_the_database_holds_what_the_study_remembers(tmp_path, row, sampler):
             study.fail(number, "NaN")
         elif turn % 4 != 2:
             study.complete(number, row(fid=math.sin(turn)))
-    theirs = in_the_database(tmp_path)
+    theirs = in_the_database(study, tmp_path)
     assert facts(study.study.trials) == facts(theirs.trials)
     assert study.study.user_attrs == theirs.user_attrs != {}
     assert {t.state.name for t in theirs.trials} == {"COMPLETE", "FAIL", "RUNNING"}
@@ -56,7 +57,7 @@ def test_a_trial_that_waits_again_is_drawn_first_and_keeps_its_number(tmp_path, 
         study.complete(number, row())
     study.requeue()
     assert [study.ask(lambda _: False) for _ in range(2)] == drawn[:2]
-    assert facts(study.study.trials) == facts(in_the_database(tmp_path).trials)
+    assert facts(study.study.trials) == facts(in_the_database(study, tmp_path).trials)
 
 
 def test_another_process_goes_on_where_the_database_stands(tmp_path, row):
@@ -64,6 +65,7 @@ def test_another_process_goes_on_where_the_database_stands(tmp_path, row):
     for turn in range(5):
         first.complete(first.ask(lambda _: False)[0], row(fid=float(turn)))
     kept = first.ask(lambda _: False)
+    first.flush()
     again = opened(tmp_path)
     assert facts(again.study.trials) == facts(first.study.trials)
     again.requeue()
@@ -71,15 +73,33 @@ def test_another_process_goes_on_where_the_database_stands(tmp_path, row):
     assert again.ask(lambda _: False)[0] == kept[0] + 1
 
 
-def test_a_draw_that_the_database_refuses_is_not_handed_out(tmp_path, monkeypatch):
+def test_nothing_follows_what_the_database_refuses(tmp_path, monkeypatch, row):
     study = opened(tmp_path)
     for _ in range(4):
-        study.ask(lambda _: False)  # those that wait are in it
+        number, _ = study.ask(lambda _: False)  # those that wait are in it
+    study.flush()
 
     def refuse(*_):
         raise OSError("No space left on device")
 
     monkeypatch.setattr(study.storage.database, "create_new_trial", refuse)
-    with pytest.raises(OSError, match="No space"):
-        study.ask(lambda _: False)
-    assert len(in_the_database(tmp_path).trials) == 4
+    refused, _ = study.ask(lambda _: False)
+    for again in (
+        lambda: study.created(refused),
+        lambda: study.ask(lambda _: False),
+        lambda: study.complete(number, row()),
+        study.flush,
+    ):
+        with pytest.raises(OSError, match="No space"):
+            again()
+    theirs = optuna.load_study(study_name="model", storage=open_storage(tmp_path)).trials
+    assert [trial.state.name for trial in theirs] == ["RUNNING"] * 4
+
+
+def test_a_trial_is_in_the_database_before_its_row_is_written(tmp_path):
+    study = opened(tmp_path)
+    for _ in range(6):
+        number, _ = study.ask(lambda _: False)
+        study.created(number)
+        theirs = optuna.load_study(study_name="model", storage=open_storage(tmp_path)).trials
+        assert theirs[number].state.name == "RUNNING"

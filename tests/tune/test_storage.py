@@ -87,16 +87,31 @@ def test_a_server_that_was_away_between_two_trials_is_found_again(
     monkeypatch.setenv(VARIABLE, postgres.url)
     study = Study(open_storage(tmp_path), "away", SPACE, Chooser())
     number, _ = study.ask(lambda _: False)
+    study.flush()
     postgres.stop()
-    with (
-        pytest.raises(StoreError, match="once it can be used again") as caught,
-        translated(tmp_path),
-    ):
-        study.complete(number, row(nfe=3))
-    assert "s3cr3t" not in str(caught.value)
     postgres.start()
     study.complete(number, row(nfe=3))
-    assert study.study.trials[0].values == [3.0, 2.0]
+    study.flush()
+    theirs = optuna.load_study(study_name="away", storage=open_storage(tmp_path))
+    assert theirs.trials[0].values == [3.0, 2.0]
+
+
+def test_a_server_that_goes_away_ends_a_sweep_in_a_sentence(tmp_path, monkeypatch, postgres, row):
+    monkeypatch.setenv(VARIABLE, postgres.url)
+    study = Study(open_storage(tmp_path), "gone", SPACE, Chooser())
+    number, _ = study.ask(lambda _: False)
+    study.flush()
+    postgres.stop()
+    try:
+        study.complete(number, row(nfe=3))
+        with (
+            pytest.raises(StoreError, match="once it can be used again") as caught,
+            translated(tmp_path),
+        ):
+            study.flush()
+    finally:
+        postgres.start()
+    assert "s3cr3t" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

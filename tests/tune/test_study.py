@@ -109,6 +109,7 @@ def test_interrupted_trials_come_again_under_their_numbers(tmp_path: Path, sampl
     study = open_study(tmp_path, sampler=sampler)
     asked = [study.ask(lambda _: False) for _ in range(3)]
     study.complete(asked[1][0], done(3, 1.0))
+    study.flush()
     resumed = open_study(tmp_path, sampler=sampler)
     resumed.requeue()
     assert resumed.finished() == 1
@@ -130,6 +131,7 @@ def test_a_trial_killed_while_it_was_drawn_is_drawn_to_its_end(tmp_path: Path, k
     expected = whole.ask(lambda _: False)
     study.space = study.space[:kept]
     study.draw()
+    study.flush()
     resumed = open_study(tmp_path / "killed", CONDITIONAL)
     resumed.requeue()
     number, values = resumed.ask(lambda _: False)
@@ -149,6 +151,7 @@ def test_a_point_that_was_queued_but_not_drawn_is_drawn_once(tmp_path: Path, sam
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
             study.ask(lambda values: values in seen)
+    study.flush()
     resumed = open_study(tmp_path, sampler=sampler)
     while (asked := resumed.ask(lambda values: values in seen)) is not None:
         seen.append(asked[1])

@@ -31,7 +31,7 @@ baselines: {methods: [euler, ab2], grids: [uniform], samples: 8, keep: 1}
 def start(folder: Path, *options: str) -> subprocess.Popen[str]:
     """Start the sweep as a user would, in ``folder``."""
     (folder / "space.yaml").write_text(SPACE)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "DSS_RAY_CACHE": str(folder / "cache")}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     environment.pop("MLFLOW_TRACKING_URI", None)
     return subprocess.Popen(
         [*COMMAND, "sweep", "space.yaml", "--name", "torture", "--json", *options],

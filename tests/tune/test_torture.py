@@ -157,8 +157,8 @@ def folders(
     slow_model: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Path, Path]]:
     """The folder of an undisturbed sweep and of a tortured one, on a small disk of its own."""
-    base = tmp_path_factory.mktemp("torture")
-    os.environ["DSS_RAY_CACHE"] = str(base / "cache")
+    base, shared = tmp_path_factory.mktemp("torture"), os.environ["DSS_RAY_CACHE"]
+    os.environ["DSS_RAY_CACHE"] = str(base / "cache")  # its workers are known by it
     whole, tortured = base / "whole/here", base / "tortured/here"
     for folder in (whole, tortured):
         folder.mkdir(parents=True)
@@ -182,7 +182,7 @@ def folders(
                 torturer.cluster.shutdown()
         yield whole, tortured
     finally:
-        os.environ.pop("DSS_RAY_CACHE")
+        os.environ["DSS_RAY_CACHE"] = shared
         subprocess.run(["umount", "-l", str(tortured)], check=True)
 
 
