@@ -32,14 +32,17 @@ from dss_ray.tune.study import excesses
 
 log = logging.getLogger(__name__)
 AGAIN = 20.0  # seconds until a store that failed is tried again
+LAG = 10.0  # seconds that the thread lets the sweep's own work go first
 
 
 class Recorder:
     """Writes what happens in a sweep: first to the disk, then to MLflow.
 
-    MLflow's import and its calls take seconds that Tune's loop must not wait for. If the store
-    fails, the sweep goes on; now and then the store is opened again, and what it lacks is
-    recorded from the rows. A resumed sweep does so too.
+    MLflow's import and its calls take seconds that Tune's loop must not wait for. They are made on
+    a thread, and where many trials end at once also later: both threads share one interpreter,
+    and the loop gives the workers their next trials. If the store fails, the sweep goes on; now
+    and then the store is opened again, and what it lacks is recorded from the rows. A resumed
+    sweep does so too.
 
     Args:
         folder: ``runs/NAME``.
@@ -47,6 +50,7 @@ class Recorder:
         resume: whether the folder holds an earlier run of it.
 
     Attributes:
+        calm: cleared while Tune's loop has something to do.
         registered: once it is closed, the solvers that are better than every classical one, as
             model versions in MLflow.
     """
@@ -59,14 +63,22 @@ class Recorder:
         self.registered: list[Registered] = []
         self.failure: StoreError | None = None
         self.again_at = 0.0  # monotonic time at which a failed store is tried again
-        self.tasks = queue.SimpleQueue[Callable[[], None] | None]()
+        self.tasks = queue.SimpleQueue[tuple[float, Callable[[], None]] | None]()
+        self.calm = threading.Event()
+        self.calm.set()
         self.thread = threading.Thread(target=self.work, name="recorder", daemon=True)
         self.thread.start()
-        self.tasks.put(partial(self.stored, self.open_store))
+        self.later(self.open_store)
+
+    def later(self, task: Callable[[], None], at_once: bool = False) -> None:
+        """Queue a task that needs the store."""
+        self.tasks.put((time.monotonic(), partial(self.stored, task, at_once)))
 
     def work(self) -> None:
         """Do what is queued until None comes."""
-        while (task := self.tasks.get()) is not None:
+        while (queued := self.tasks.get()) is not None:
+            since, task = queued
+            self.calm.wait(max(0.0, since + LAG - time.monotonic()))
             with unharmed():
                 task()
 
@@ -112,8 +124,7 @@ class Recorder:
         if job.kind == "searched":
             params = self.params(job)
             name = run_name(number, params)
-            begin = partial(self.stored, lambda: self.opened.begin(job.key, params, name))
-            self.tasks.put(begin)
+            self.later(lambda: self.opened.begin(job.key, params, name))
 
     def params(self, job: Job) -> dict[str, int | float | str]:
         """The swept values of a job."""
@@ -149,7 +160,7 @@ class Recorder:
             with unharmed():
                 draw(self.folder / str(row.bundle), result.bundle, result.pictures.images())
         append_row(self.path, row)
-        self.tasks.put(partial(self.stored, partial(self.publish, row)))
+        self.later(partial(self.publish, row))
 
     def leads(self, row: Row) -> bool:
         """Whether a solver would be a finalist just now, as all finalists were when they ended.
@@ -178,7 +189,7 @@ class Recorder:
             if not interrupted:
                 self.registered = self.opened.register(rows, self.folder)
 
-        self.tasks.put(partial(self.stored, finish, at_once=True))
+        self.later(finish, at_once=True)
         self.tasks.put(None)
         self.thread.join()
         if self.failure:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from threading import Event
 from typing import Any
 
 from ray.tune import Callback
@@ -228,14 +229,34 @@ class Delivery(Callback):
     Args:
         outcomes: where they go, by the trial's id.
         started: where the monotonic time goes at which a trial has a worker, by the trial's id.
+        calm: set while Tune waits for its trials.
     """
 
-    def __init__(self, outcomes: dict[str, Outcome], started: dict[str, float]) -> None:
-        self.outcomes, self.started = outcomes, started
+    def __init__(
+        self, outcomes: dict[str, Outcome], started: dict[str, float], calm: Event
+    ) -> None:
+        self.outcomes, self.started, self.calm, self.heard = outcomes, started, calm, False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its callbacks too."""
+        return {}
+
+    def hear(self) -> None:
+        """Something happens, and perhaps more that Tune takes up next."""
+        self.heard = True
+        self.calm.clear()
+
+    def on_step_end(self, iteration: int, trials: Any, **_: Any) -> None:
+        """Of Tune's loop; it takes up one event each time."""
+        del iteration, trials
+        if not self.heard:
+            self.calm.set()
+        self.heard = False
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
         """The time before that it waited for room."""
         del iteration, trials
+        self.hear()
         self.started[trial.trial_id] = time.monotonic()
 
     def on_trial_result(
@@ -243,5 +264,6 @@ class Delivery(Callback):
     ) -> None:
         """Before Tune keeps ``result``."""
         del iteration, trials
+        self.hear()
         if OUTCOME in result:
             self.outcomes[trial.trial_id] = Outcome.model_validate_json(result.pop(OUTCOME))

@@ -186,7 +186,7 @@ class Sweep:
                 name=str(time.time_ns()),
                 storage_path=str(storage),
                 verbose=0,
-                callbacks=[Delivery(searcher.outcomes, searcher.started)],
+                callbacks=[Delivery(searcher.outcomes, searcher.started, self.recorder.calm)],
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
@@ -197,6 +197,8 @@ class Sweep:
             if searcher.failure:
                 raise searcher.failure  # noqa: B904 - its own cause says more than Tune's wrapping
             raise
+        finally:
+            self.recorder.calm.set()
         for study in self.studies.values():
             study.flush()
         self.left = searcher.left

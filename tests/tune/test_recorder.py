@@ -16,6 +16,7 @@ from dss_ray.records.rows import Row, read_rows
 from dss_ray.tune import recorder as module
 from dss_ray.tune.finalists import finalists
 from dss_ray.tune.recorder import Recorder
+from dss_ray.tune.searcher import Delivery
 
 SETTINGS = SweepSettings(
     name="refused",
@@ -116,6 +117,28 @@ def test_nothing_is_missing_after_the_tracker_was_away(tmp_path, monkeypatch, ba
     client = MlflowClient(f"sqlite:///{database}")
     for one in rows:  # the sweep's folder tells each trial's run
         assert client.get_run(trial_run(tmp_path, one.key)).data.tags["dss.key"] == one.key
+
+
+def test_the_tracker_waits_while_trials_end_but_not_for_ever(tmp_path, monkeypatch):
+    database = tmp_path / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+    monkeypatch.setattr(module, "LAG", 3.0)
+    (tmp_path / "manifest.json").write_text(json.dumps({"id": "some", "settings": {}}))
+    recorder = Recorder(tmp_path, SETTINGS, resume=False)
+    recorder.write(row("1"))
+    wait_for(lambda: recorder.tasks.empty() and database.exists() and len(recorded(database)) == 1)
+    delivery = Delivery({}, {}, recorder.calm)
+    delivery.on_trial_result(1, [], None, {})
+    delivery.on_step_end(1, [])
+    began = time.monotonic()
+    recorder.write(row("2"))
+    assert [one.key for one in read_rows(tmp_path / "rows.jsonl")] == ["1", "2"]
+    wait_for(lambda: len(recorded(database)) == 2)
+    assert time.monotonic() - began > 3
+    recorder.write(row("3"))
+    delivery.on_step_end(2, [])  # nothing happened in this step
+    recorder.close(interrupted=False)
+    assert len(recorded(database)) == 3
 
 
 def test_those_that_lead_when_they_end_include_all_finalists(tmp_path, monkeypatch):
