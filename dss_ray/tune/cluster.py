@@ -43,6 +43,7 @@ def join(address: str | None) -> None:
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the sweep has a live table of its own
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "1000")  # the searcher says how many run
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # paths start from the driver's folder
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "inf")  # studies and rows are the state
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # an interrupt ends the sweep itself
     # A user's own model is a module in the current folder, which local workers have to find too.
     paths = [str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])]
