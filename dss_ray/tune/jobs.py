@@ -113,8 +113,13 @@ class Jobs:
                         )
                     )
             except StoreError as error:
-                if NOT_YET not in str(error) or time.monotonic() > deadline:
+                if NOT_YET not in str(error):
                     raise
+                if time.monotonic() > deadline:
+                    raise StoreError(
+                        f"{error} Does another Ray hold the port of its agent? Start the head with "
+                        "--dashboard-agent-listen-port=0"
+                    ) from None
                 time.sleep(RETRY)
 
     def run(self, command: str, folder: Path, environment: Mapping[str, str]) -> tuple[int, str]:

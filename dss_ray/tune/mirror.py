@@ -41,10 +41,10 @@ class Mirror(InMemoryStorage):
         self.creations = dict[int, Future[None]]()  # of the trials that are to be there
         self.failure: Exception | None = None
         self.writer = ThreadPoolExecutor(1, "study")
+        nothing = self.later(lambda: None)
         for trial in database.get_all_trials(self.theirs, deepcopy=False):
             trial_id = super().create_new_trial(self.own, trial)
-            self.ids[trial_id] = trial._trial_id
-            self.creations[trial_id] = self.later(lambda: None)
+            self.ids[trial_id], self.creations[trial_id] = trial._trial_id, nothing
 
     def later(self, change: Callable[[], object]) -> Future[None]:
         """Queue a change to the database."""

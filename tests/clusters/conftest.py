@@ -58,6 +58,7 @@ class Cluster:
             "1",
         ]
         command += ["--node-ip-address", host, *options]
+        command += ["--dashboard-agent-listen-port", "0"]  # else Ray's own, which others may hold
         with (self.folder / f"{host}.log").open("a") as log:
             self.nodes[host] = subprocess.Popen(
                 [*through, *command],

@@ -26,6 +26,7 @@ head_start_ray_commands:
     export PATH={programs}:$PATH RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH={token}
     RAY_USAGE_STATS_ENABLED=0 OMP_NUM_THREADS=1 &&
     ray start --head --port={port} --num-cpus=1 --temp-dir {folder}/head
+    --dashboard-agent-listen-port=0
 worker_start_ray_commands: []
 """
 SPACE = """
